@@ -1,0 +1,2 @@
+// Package resource counts resources exactly, in the notation of Kubernetes.
+package resource
