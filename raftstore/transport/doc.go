@@ -1,0 +1,2 @@
+// Package transport carries frames between the members of a cluster.
+package transport
