@@ -71,20 +71,16 @@ func Min() Quantity { return Quantity{n: wideMin()} }
 // ErrRange is returned (wrapped) when a number lies outside Min…Max.
 var ErrRange = errors.New("quantity out of range: its magnitude must be below 2^191 nanos (about 3.1e48)")
 
-// NewInt returns v in the given format.
-func NewInt(v int64, format Format) Quantity {
-	return fromInt64(v, nanosPerUnit, format)
-}
+// NewInt returns v in DecimalSI; WithFormat gives it another notation.
+func NewInt(v int64) Quantity { return fromInt64(v, nanosPerUnit) }
 
-// NewMilli returns v thousandths in the given format.
-func NewMilli(v int64, format Format) Quantity {
-	return fromInt64(v, nanosPerUnit/1000, format)
-}
+// NewMilli returns v thousandths in DecimalSI.
+func NewMilli(v int64) Quantity { return fromInt64(v, nanosPerUnit/1000) }
 
 // NewScaled returns v·10^scale in DecimalSI. What is finer than a nano is
 // rounded away from zero; what exceeds Max or Min is that bound.
 func NewScaled(v int64, scale Scale) Quantity {
-	q := fromInt64(v, 1, DecimalSI)
+	q := fromInt64(v, 1)
 	exp := int(scale) + 9
 	if exp < 0 {
 		return q.magnitude(func(w wide) (wide, bool) {
@@ -95,11 +91,11 @@ func NewScaled(v int64, scale Scale) Quantity {
 	return q.magnitude(func(w wide) (wide, bool) { return w.mulPow10(exp) })
 }
 
-func fromInt64(v int64, nanos uint64, format Format) Quantity {
+func fromInt64(v int64, nanos uint64) Quantity {
 	if v < 0 {
-		return Quantity{n: wideProduct(-uint64(v), nanos).neg(), format: format}
+		return Quantity{n: wideProduct(-uint64(v), nanos).neg()}
 	}
-	return Quantity{n: wideProduct(uint64(v), nanos), format: format}
+	return Quantity{n: wideProduct(uint64(v), nanos)}
 }
 
 // magnitude applies f to |q| and gives the result q's sign and format;
@@ -137,7 +133,7 @@ func (q Quantity) Sign() int { return q.n.sign() }
 func (q Quantity) Cmp(y Quantity) int { return q.n.cmp(y.n) }
 
 // CmpInt compares q with a whole number.
-func (q Quantity) CmpInt(y int64) int { return q.Cmp(NewInt(y, DecimalSI)) }
+func (q Quantity) CmpInt(y int64) int { return q.Cmp(NewInt(y)) }
 
 // formatWith returns the notation of a sum: the receiver's, unless that is 0.
 func (q Quantity) formatWith(y Quantity) Format {
