@@ -1,0 +1,218 @@
+package selector
+
+import (
+	"cmp"
+	"iter"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// Labels is an immutable set of labels, sorted by key, built once and matched
+// many times. The zero value is the empty set. Labels is a small handle: pass
+// it by value. Compare two sets with Equal, not with ==.
+type Labels struct{ set *labelSet }
+
+// labelSet keeps, apart from the labels, one tag byte per key, eight to a
+// word, so that one comparison of a word finds the few labels worth reading.
+type labelSet struct {
+	first uint64   // tags of labels 0 to 7
+	rest  []uint64 // tags of labels 8 and up
+	pairs []pair
+}
+
+// pair is one label as a single text "key=value", so that an equality
+// requirement needs one string comparison. keyLen tells where the key ends:
+// keys that were never validated may contain '='.
+type pair struct {
+	text   string
+	keyLen int
+}
+
+func (p *pair) key() string   { return p.text[:p.keyLen] }
+func (p *pair) value() string { return p.text[p.keyLen+1:] }
+
+// NewLabels copies m into a sorted immutable set. Nothing is validated: labels
+// of stored objects are taken as they are.
+func NewLabels(m map[string]string) Labels {
+	if len(m) == 0 {
+		return Labels{}
+	}
+	var text strings.Builder
+	size := 0
+	for key, value := range m {
+		size += len(key) + 1 + len(value)
+	}
+	text.Grow(size)
+	pairs := make([]pair, 0, len(m))
+	for key, value := range m {
+		from := text.Len()
+		text.WriteString(key)
+		text.WriteByte('=')
+		text.WriteString(value)
+		pairs = append(pairs, pair{text.String()[from:], len(key)})
+	}
+	return labelsOf(pairs)
+}
+
+// labelsOf takes pairs with distinct keys, in any order, and owns them.
+func labelsOf(pairs []pair) Labels {
+	if len(pairs) == 0 {
+		return Labels{}
+	}
+	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key(), b.key()) })
+	set := &labelSet{pairs: pairs}
+	if words := (len(pairs) - 1) / 8; words > 0 {
+		set.rest = make([]uint64, words)
+	}
+	for i := range pairs {
+		tag := uint64(keyTag(pairs[i].key())) << (i % 8 * 8)
+		if i < 8 {
+			set.first |= tag
+		} else {
+			set.rest[i/8-1] |= tag
+		}
+	}
+	return Labels{set}
+}
+
+// Len is the number of labels.
+func (l Labels) Len() int {
+	if l.set == nil {
+		return 0
+	}
+	return len(l.set.pairs)
+}
+
+// Lookup returns the value of the label with this key and whether there is one.
+func (l Labels) Lookup(key string) (string, bool) {
+	if l.set == nil {
+		return "", false
+	}
+	if p := l.set.find(key, keyTag(key)); p != nil {
+		return p.value(), true
+	}
+	return "", false
+}
+
+// All yields the labels in key order.
+func (l Labels) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		if l.set == nil {
+			return
+		}
+		for i := range l.set.pairs {
+			if p := &l.set.pairs[i]; !yield(p.key(), p.value()) {
+				return
+			}
+		}
+	}
+}
+
+// Map copies the labels into a new map; the empty set gives nil.
+func (l Labels) Map() map[string]string {
+	if l.Len() == 0 {
+		return nil
+	}
+	m := make(map[string]string, l.Len())
+	for key, value := range l.All() {
+		m[key] = value
+	}
+	return m
+}
+
+// Equal reports whether both sets hold the same labels.
+func (l Labels) Equal(other Labels) bool {
+	if l.set == other.set {
+		return true
+	}
+	return l.Len() == other.Len() && (l.Len() == 0 || slices.Equal(l.set.pairs, other.set.pairs))
+}
+
+// String prints "k=v" joined by commas, sorted as whole strings like upstream
+// prints a label set; the empty set prints as "".
+func (l Labels) String() string {
+	if l.Len() == 0 {
+		return ""
+	}
+	texts := make([]string, 0, l.Len())
+	for _, p := range l.set.pairs {
+		texts = append(texts, p.text)
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, ",")
+}
+
+// find returns the label with this key, or nil.
+func (s *labelSet) find(key string, tag byte) *pair {
+	want := uint64(tag) * lowBits
+	for word, base := s.first, 0; ; base += 8 {
+		for hits := equalBytes(word, want); hits != 0; hits &= hits - 1 {
+			p := &s.pairs[base+bits.TrailingZeros64(hits)/8]
+			if p.keyLen == len(key) && p.key() == key {
+				return p
+			}
+		}
+		if base/8 >= len(s.rest) {
+			return nil
+		}
+		word = s.rest[base/8]
+	}
+}
+
+// has reports whether the set holds the label text, whose key has keyLen bytes.
+func (s *labelSet) has(text string, keyLen int, tag byte) bool {
+	want := uint64(tag) * lowBits
+	for word, base := s.first, 0; ; base += 8 {
+		for hits := equalBytes(word, want); hits != 0; hits &= hits - 1 {
+			p := &s.pairs[base+bits.TrailingZeros64(hits)/8]
+			if p.keyLen == keyLen && p.text == text {
+				return true
+			}
+		}
+		if base/8 >= len(s.rest) {
+			return false
+		}
+		word = s.rest[base/8]
+	}
+}
+
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)
+
+// equalBytes sets the high bit of each byte in which the two words agree. It
+// is exact: no carry crosses a byte, so an unused slot (tag 0) never answers.
+func equalBytes(a, b uint64) uint64 {
+	x := a ^ b
+	return ^((x&^highBits + ^uint64(highBits)) | x) & highBits
+}
+
+// keyTag maps a key to 1..255; 0 marks an unused slot. It need not be strong:
+// keys that collide, by chance or on purpose, cost one comparison more.
+func keyTag(key string) byte {
+	const multiplier = 0x9E3779B97F4A7C15
+	var h uint64
+	switch n := len(key); {
+	case n >= 8:
+		h = load64(key[:8])*multiplier ^ load64(key[n-8:])
+	case n >= 4:
+		h = uint64(load32(key[:4]))<<32 | uint64(load32(key[n-4:]))
+	case n > 0:
+		h = uint64(key[0])<<16 | uint64(key[n/2])<<8 | uint64(key[n-1])
+	}
+	h = (h ^ uint64(len(key))) * multiplier
+	return max(byte(h>>56), 1)
+}
+
+func load64(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+func load32(s string) uint32 {
+	_ = s[3]
+	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
+}

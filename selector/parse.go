@@ -1,0 +1,404 @@
+package selector
+
+import (
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// InputBytesMax is the longest text that Parse and ParseLabels take.
+//
+// Differs: upstream sets no limit of its own; the API server's request limits
+// are far below this one.
+const InputBytesMax = 16 << 20
+
+// Parse reads the selector syntax of kubectl -l and of API queries:
+//
+//	selector    = [ requirement { "," requirement } ]
+//	requirement = key | "!" key
+//	            | key ( "=" | "==" | "!=" ) [ value ]
+//	            | key ( ">" | "<" ) value
+//	            | key ( "in" | "notin" ) "(" [ value ] { "," [ value ] } ")"
+//
+// Blanks (space, tab, CR, LF) may stand between tokens. A missing value is the
+// empty string. in and notin are words only where an operator may stand. Blank
+// input is Everything; "<nothing>", alone, is Nothing. The error is a
+// *ParseError. The result may share memory with input.
+//
+// Differs: a NUL byte is refused. Upstream takes it as the end of a word or of
+// the whole input, so that "\x00a=b" selects everything.
+func Parse(input string) (Selector, error) {
+	if len(input) > InputBytesMax {
+		return Nothing(), &ParseError{input[:inputShownMax], InputBytesMax, tooLongMsg(len(input))}
+	}
+	if at := strings.IndexByte(input, 0); at >= 0 {
+		return Nothing(), &ParseError{input, at, "found a NUL byte, expected: text without NUL bytes"}
+	}
+	if input == nothingText {
+		return Nothing(), nil
+	}
+	p := parser{input: input}
+	if err := p.selector(); err != nil {
+		return Nothing(), err
+	}
+	if len(p.tests) == 0 {
+		return Everything(), nil
+	}
+	sortTestsByKey(p.tests)
+	return assemble(p.tests), nil
+}
+
+// MustParse is Parse for constants in programs and tests; it panics on error.
+func MustParse(input string) Selector {
+	s, err := Parse(input)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+func tooLongMsg(n int) string {
+	return "found " + strconv.Itoa(n) + " bytes, expected: at most " + strconv.Itoa(InputBytesMax)
+}
+
+// token kinds; words are told apart from operators by position, not here.
+type token uint8
+
+const (
+	tokenEnd token = iota
+	tokenWord
+	tokenComma
+	tokenOpen
+	tokenClose
+	tokenNot
+	tokenEquals
+	tokenDoubleEquals
+	tokenNotEquals
+	tokenGreater
+	tokenLess
+)
+
+// parser reads one token ahead: tok is the token at input[from:to].
+type parser struct {
+	input    string
+	from, to int
+	tok      token
+
+	tests  []test
+	values []string        // backing of all value lists
+	texts  strings.Builder // backing of the "key=value" texts that input does not hold as such
+}
+
+func (p *parser) literal() string { return p.input[p.from:p.to] }
+
+// Classes of bytes, as the tokeniser sees them.
+const (
+	classWord byte = iota
+	classBlank
+	classSymbol
+)
+
+var byteClass = [256]byte{
+	' ': classBlank, '\t': classBlank, '\r': classBlank, '\n': classBlank,
+	'=': classSymbol, '!': classSymbol, '(': classSymbol, ')': classSymbol,
+	',': classSymbol, '>': classSymbol, '<': classSymbol,
+}
+
+// next moves to the following token.
+func (p *parser) next() {
+	i, input := p.to, p.input
+	for i < len(input) && byteClass[input[i]] == classBlank {
+		i++
+	}
+	p.from = i
+	if i == len(input) {
+		p.tok, p.to = tokenEnd, i
+		return
+	}
+	if byteClass[input[i]] == classSymbol {
+		p.symbol(i)
+		return
+	}
+	for i++; i < len(input) && byteClass[input[i]] == classWord; i++ {
+	}
+	p.tok, p.to = tokenWord, i
+}
+
+func (p *parser) symbol(i int) {
+	p.to = i + 1
+	followedByEquals := p.to < len(p.input) && p.input[p.to] == '='
+	switch p.input[i] {
+	case ',':
+		p.tok = tokenComma
+	case '(':
+		p.tok = tokenOpen
+	case ')':
+		p.tok = tokenClose
+	case '>':
+		p.tok = tokenGreater
+	case '<':
+		p.tok = tokenLess
+	case '=':
+		p.tok = tokenEquals
+		if followedByEquals {
+			p.tok = tokenDoubleEquals
+			p.to++
+		}
+	case '!':
+		p.tok = tokenNot
+		if followedByEquals {
+			p.tok = tokenNotEquals
+			p.to++
+		}
+	}
+}
+
+// unexpected reports the current token.
+func (p *parser) unexpected(expected string) error {
+	return &ParseError{p.input, p.from, "found '" + p.literal() + "'" + expected}
+}
+
+// requirementErrors start like this upstream; the text is kept.
+const inRequirement = "unable to parse requirement: "
+
+func (p *parser) unexpectedInRequirement(expected string) error {
+	return &ParseError{p.input, p.from, inRequirement + "found '" + p.literal() + "'" + expected}
+}
+
+func (p *parser) selector() error {
+	p.next()
+	switch p.tok {
+	case tokenEnd:
+		return nil
+	case tokenWord, tokenNot:
+	default:
+		return p.unexpected(", expected: !, identifier, or 'end of string'")
+	}
+	// Most selectors are short: one allocation serves them. Long ones grow, so
+	// that commas inside a list cannot make a small input claim much memory.
+	commas := strings.Count(p.input, ",")
+	p.tests = make([]test, 0, min(commas+1, 8))
+	for {
+		if err := p.requirement(); err != nil {
+			return err
+		}
+		switch p.tok {
+		case tokenEnd:
+			return nil
+		case tokenComma:
+		default:
+			return p.unexpected(", expected: ',' or 'end of string'")
+		}
+		p.next()
+		if p.tok != tokenWord && p.tok != tokenNot {
+			return p.unexpected(", expected: identifier after ','")
+		}
+	}
+}
+
+// requirement reads one requirement and leaves the token after it current.
+func (p *parser) requirement() error {
+	op := Exists
+	if p.tok == tokenNot {
+		op = DoesNotExist
+		p.next()
+	}
+	if p.tok != tokenWord {
+		return p.unexpectedInRequirement(", expected: identifier")
+	}
+	key, keyFrom := p.literal(), p.from
+	if !ValidKey(key) {
+		return &ParseError{p.input, keyFrom, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
+	}
+	p.tests = append(p.tests, test{key: key, tag: keyTag(key), op: op})
+	p.next()
+	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
+		return nil
+	}
+	t := &p.tests[len(p.tests)-1]
+	if t.op = p.operator(); t.op == 0 {
+		return p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
+	}
+	p.next()
+	if t.op == In || t.op == NotIn {
+		return p.list(t)
+	}
+	return p.exactValue(t, keyFrom)
+}
+
+// operator is the operator that the current token stands for, or 0.
+func (p *parser) operator() Operator {
+	switch p.tok {
+	case tokenEquals:
+		return Equals
+	case tokenDoubleEquals:
+		return DoubleEquals
+	case tokenNotEquals:
+		return NotEquals
+	case tokenGreater:
+		return Gt
+	case tokenLess:
+		return Lt
+	case tokenWord:
+		switch p.literal() {
+		case "in":
+			return In
+		case "notin":
+			return NotIn
+		}
+	}
+	return 0
+}
+
+func (p *parser) exactValue(t *test, keyFrom int) error {
+	at, value := p.from, ""
+	switch p.tok {
+	case tokenWord:
+		value = p.literal()
+	case tokenEnd, tokenComma:
+		at = p.to - len(value)
+	default:
+		return p.unexpectedInRequirement(", expected: identifier")
+	}
+	if t.op == Gt || t.op == Lt {
+		bound, isInt := parseInt(value)
+		if !isInt {
+			return p.valueError(t, at, value)
+		}
+		t.bound = bound
+	}
+	if !ValidValue(value) {
+		return p.valueError(t, at, value)
+	}
+	// "key=value" often stands in the input just so.
+	if valueFrom := keyFrom + len(t.key) + 1; t.op == Equals && p.input[valueFrom-1] == '=' &&
+		(value == "" || valueFrom == p.from) {
+		t.text = p.input[keyFrom : valueFrom+len(value)]
+	} else {
+		t.text = p.joined(t.key, value)
+	}
+	if p.tok == tokenWord {
+		p.next()
+	}
+	return nil
+}
+
+// list reads "(" values ")" after in or notin.
+func (p *parser) list(t *test) error {
+	if p.tok != tokenOpen {
+		return p.unexpectedInRequirement(" expected: '('")
+	}
+	if p.values == nil {
+		p.values = make([]string, 0, min(strings.Count(p.input[p.to:], ",")+1, 16))
+	}
+	start, badAt := len(p.values), -1
+	p.next()
+	if p.tok != tokenWord && p.tok != tokenComma && p.tok != tokenClose {
+		return p.unexpectedInRequirement(", expected: ',', ')' or identifier")
+	}
+	for {
+		// One slot: a word, or nothing, which is the empty value.
+		value := ""
+		if p.tok == tokenWord {
+			if value = p.literal(); badAt < 0 && !ValidValue(value) {
+				badAt = p.from
+			}
+			p.next()
+			if p.tok != tokenComma && p.tok != tokenClose {
+				return p.unexpectedInRequirement(", expected: ',' or ')'")
+			}
+		} else if p.tok != tokenComma && p.tok != tokenClose {
+			return p.unexpectedInRequirement(", expected: ',', or identifier")
+		}
+		p.values = append(p.values, value)
+		if p.tok == tokenClose {
+			break
+		}
+		p.next()
+	}
+	values := p.values[start:]
+	slices.Sort(values)
+	values = slices.Compact(values)
+	if badAt >= 0 {
+		return p.valueError(t, badAt, values...)
+	}
+	p.values = p.values[:start+len(values)]
+	if len(values) == 1 {
+		t.text = p.joined(t.key, values[0])
+	} else {
+		t.values = slices.Clip(values)
+	}
+	p.next()
+	return nil
+}
+
+func (p *parser) valueError(t *test, at int, values ...string) error {
+	return &ParseError{p.input, at, inRequirement + requirementFaults("", t.key, t.op, values).Error()}
+}
+
+// joined builds "key=value" in memory that all such texts of p share: together
+// they are no longer than the input.
+func (p *parser) joined(key, value string) string {
+	if p.texts.Cap() == 0 {
+		p.texts.Grow(len(p.input))
+	}
+	from := p.texts.Len()
+	p.texts.WriteString(key)
+	p.texts.WriteByte('=')
+	p.texts.WriteString(value)
+	return p.texts.String()[from:]
+}
+
+// sortTestsByKey is sortByKey for tests; the short case is what sort.Sort does
+// with short lists.
+func sortTestsByKey(tests []test) {
+	if len(tests) > 12 {
+		sort.Sort(testsByKey(tests))
+		return
+	}
+	for i := 1; i < len(tests); i++ {
+		for j := i; j > 0 && tests[j].key < tests[j-1].key; j-- {
+			tests[j], tests[j-1] = tests[j-1], tests[j]
+		}
+	}
+}
+
+type testsByKey []test
+
+func (a testsByKey) Len() int           { return len(a) }
+func (a testsByKey) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a testsByKey) Less(i, j int) bool { return a[i].key < a[j].key }
+
+// ParseLabels reads a label set, "a=1,b=2": pairs split at commas, each with
+// exactly one '=', blanks around keys and values dropped, keys and values
+// validated. The last of repeated keys wins. "" is the empty set.
+//
+// Differs: after an error upstream hands out the part read so far; here it is
+// the empty set.
+func ParseLabels(input string) (Labels, error) {
+	if input == "" {
+		return Labels{}, nil
+	}
+	if len(input) > InputBytesMax {
+		return Labels{}, &ParseError{input[:inputShownMax], InputBytesMax, tooLongMsg(len(input))}
+	}
+	labels := make(map[string]string)
+	offset := 0
+	for part := range strings.SplitSeq(input, ",") {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok || strings.Contains(value, "=") {
+			return Labels{}, &ParseError{input, offset, "invalid selector: [" + strings.ReplaceAll(part, "=", " ") + "]"}
+		}
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if text := keyFaults(key); text != "" {
+			return Labels{}, &ParseError{input, offset, kindInvalid + ": " + strconv.Quote(key) + ": " + text}
+		}
+		if text := valueFaults(value); text != "" {
+			return Labels{}, &ParseError{input, offset, invalid("["+key+"]", value, text).Error()}
+		}
+		labels[key] = value
+		offset += len(part) + 1
+	}
+	return NewLabels(labels), nil
+}

@@ -1,0 +1,257 @@
+package selector
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Selector is a compiled conjunction of requirements: a set of labels matches
+// when every requirement holds. It is immutable, safe for concurrent use, and
+// a small value to be passed by value. The zero Selector is Nothing, so that a
+// selector somebody forgot to set selects no object instead of all of them.
+type Selector struct {
+	tests      []test // in the order of evaluation; test.pos gives the printed order
+	selectable bool   // false only for Nothing
+}
+
+// Everything matches every set of labels, the empty one included.
+func Everything() Selector { return Selector{selectable: true} }
+
+// Nothing matches no set of labels, and stays Nothing under Add. It prints as
+// an explicit contradiction in a form of its own, which Parse reads back.
+//
+// Differs: upstream prints its nothing-selector as "", which parses as
+// everything.
+func Nothing() Selector { return Selector{} }
+
+// nothingText is how Nothing prints. It must not be a valid selector for
+// upstream, lest it select anything there: '<' is no key and '>' no operator.
+const nothingText = "<nothing>"
+
+// New compiles the conjunction of requirements; of none it is Everything.
+// Invalid (zero) requirements match nothing.
+func New(requirements ...Requirement) Selector {
+	return compile(slices.Clone(requirements))
+}
+
+// FromMap is the selector that wants every label of m with exactly that value:
+// a Service's selector, a pod's nodeSelector. As upstream does for those, it
+// validates nothing; nil and empty maps give Everything.
+func FromMap(m map[string]string) Selector {
+	requirements := make([]Requirement, 0, len(m))
+	for key, value := range m {
+		requirements = append(requirements, Requirement{key, Equals, []string{value}})
+	}
+	return compile(requirements)
+}
+
+// FromMapValidated is FromMap with keys and values checked; the error is that
+// of the first faulty label in key order.
+func FromMapValidated(m map[string]string) (Selector, error) {
+	requirements, err := equalities(m)
+	if err != nil {
+		return Nothing(), err
+	}
+	return compile(requirements), nil
+}
+
+// equalities makes a checked Equals requirement of each entry, in key order.
+func equalities(m map[string]string) ([]Requirement, error) {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	requirements := make([]Requirement, 0, len(m))
+	for _, key := range keys {
+		r, err := NewRequirement(key, Equals, m[key])
+		if err != nil {
+			return nil, err
+		}
+		requirements = append(requirements, r)
+	}
+	return requirements, nil
+}
+
+// compile owns requirements.
+func compile(requirements []Requirement) Selector {
+	sortByKey(requirements)
+	if len(requirements) == 0 {
+		return Everything()
+	}
+	tests := make([]test, len(requirements))
+	for i, r := range requirements {
+		tests[i] = testOf(r)
+	}
+	return assemble(tests)
+}
+
+// assemble takes tests in printed order, owns them, and puts them into the
+// order of evaluation: what rejects most objects for the least work goes first.
+func assemble(tests []test) Selector {
+	for i := range tests {
+		tests[i].pos = uint32(i)
+	}
+	if len(tests) > 1 {
+		sortTests(tests)
+	}
+	return Selector{tests: tests, selectable: true}
+}
+
+// sortByKey orders requirements for printing. Upstream sorts with sort.Sort,
+// which is not stable; with the same algorithm even long lists with repeated
+// keys print alike.
+func sortByKey(requirements []Requirement) { sort.Sort(byKey(requirements)) }
+
+type byKey []Requirement
+
+func (a byKey) Len() int           { return len(a) }
+func (a byKey) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a byKey) Less(i, j int) bool { return a[i].key < a[j].key }
+
+// Add returns the conjunction of s and more requirements; s is unchanged, and
+// Nothing stays Nothing.
+func (s Selector) Add(requirements ...Requirement) Selector {
+	if !s.selectable {
+		return s
+	}
+	all, _ := s.Requirements()
+	return compile(append(all, requirements...))
+}
+
+// Matches reports whether every requirement holds for labels.
+func (s Selector) Matches(labels Labels) bool {
+	set := labels.set
+	if set == nil {
+		return s.matchesEmpty()
+	}
+	for i := range s.tests {
+		if !s.tests[i].matches(set) {
+			return false
+		}
+	}
+	return s.selectable
+}
+
+func (s Selector) matchesEmpty() bool {
+	for i := range s.tests {
+		if !s.tests[i].matchesValue("", false) {
+			return false
+		}
+	}
+	return s.selectable
+}
+
+// MatchesMap is Matches on a plain map, for one-off questions.
+func (s Selector) MatchesMap(labels map[string]string) bool {
+	for i := range s.tests {
+		t := &s.tests[i]
+		value, present := labels[t.key]
+		if !t.matchesValue(value, present) {
+			return false
+		}
+	}
+	return s.selectable
+}
+
+// IsEverything reports whether s has no requirement and so matches every set.
+func (s Selector) IsEverything() bool { return s.selectable && len(s.tests) == 0 }
+
+// IsNothing reports whether s is Nothing. A selector that merely contradicts
+// itself is not; Satisfiable decides that.
+func (s Selector) IsNothing() bool { return !s.selectable }
+
+// Len is the number of requirements.
+func (s Selector) Len() int { return len(s.tests) }
+
+// Requirements returns the requirements in printed order: sorted by key. ok is
+// false for Nothing, which no list of requirements expresses.
+func (s Selector) Requirements() (requirements []Requirement, ok bool) {
+	if len(s.tests) == 0 {
+		return nil, s.selectable
+	}
+	requirements = make([]Requirement, len(s.tests))
+	for i := range s.tests {
+		requirements[s.tests[i].pos] = s.tests[i].requirement()
+	}
+	return requirements, true
+}
+
+// String prints the selector so that Parse reads it back: requirements sorted
+// by key and joined by commas, "" for Everything and "<nothing>" for Nothing.
+func (s Selector) String() string {
+	if !s.selectable {
+		return nothingText
+	}
+	requirements, _ := s.Requirements()
+	var b strings.Builder
+	size := 0
+	for _, r := range requirements {
+		size += len(r.key) + len(" notin (),")
+		for _, v := range r.values {
+			size += len(v) + 1
+		}
+	}
+	b.Grow(size)
+	for i, r := range requirements {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		r.print(&b)
+	}
+	return b.String()
+}
+
+// RequiresExactMatch returns the value that s demands of the label key, when
+// the first requirement on that key demands a single one. Like upstream's, it
+// may miss one (a in (1,2),a=1) but never names a wrong one.
+func (s Selector) RequiresExactMatch(key string) (value string, found bool) {
+	var first *test
+	for i := range s.tests {
+		if t := &s.tests[i]; t.key == key && (first == nil || t.pos < first.pos) {
+			first = t
+		}
+	}
+	if first == nil || first.op != In && first.op != Equals && first.op != DoubleEquals || first.text == "" {
+		return "", false
+	}
+	return first.text[len(key)+1:], true
+}
+
+// Equal reports whether both selectors have the same requirements in the same
+// order. Equivalent decides whether they select the same objects.
+func (s Selector) Equal(other Selector) bool {
+	a, okA := s.Requirements()
+	b, okB := other.Requirements()
+	return okA == okB && slices.EqualFunc(a, b, Requirement.Equal)
+}
+
+// evaluationRank puts what is selective and cheap first. The order cannot
+// change a result: the tests are pure.
+func (o Operator) evaluationRank() int {
+	switch o {
+	case Equals, DoubleEquals:
+		return 0
+	case In:
+		return 1
+	case Exists, DoesNotExist:
+		return 2
+	case Gt, Lt:
+		return 3
+	}
+	return 4
+}
+
+func sortTests(tests []test) {
+	if len(tests) > 12 {
+		slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(a.op.evaluationRank(), b.op.evaluationRank()) })
+		return
+	}
+	for i := 1; i < len(tests); i++ {
+		for j := i; j > 0 && tests[j].op.evaluationRank() < tests[j-1].op.evaluationRank(); j-- {
+			tests[j], tests[j-1] = tests[j-1], tests[j]
+		}
+	}
+}
