@@ -10,12 +10,15 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/compare"
 )
 
 // areas lists what can be compared. An area comes from its own package.
 func areas() []compare.Area {
-	return []compare.Area{}
+	return []compare.Area{
+		selector.Parity(),
+	}
 }
 
 func main() {

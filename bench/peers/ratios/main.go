@@ -9,12 +9,15 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
 )
 
 // areas lists what can be measured. An area comes from its own package.
 func areas() []measure.Area {
-	return []measure.Area{}
+	return []measure.Area{
+		selector.Ratios(),
+	}
 }
 
 func main() {

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
 
 // Exit codes of Command.
@@ -125,13 +124,13 @@ func tablePrinter(w io.Writer, areas []Area) func(Result) error {
 	}
 	head := false
 	return func(r Result) error {
-		tw := tabwriter.NewWriter(w, 12, 0, 2, ' ', tabwriter.AlignRight)
 		if !head {
 			head = true
-			fmt.Fprintf(tw, "%-12s%-*s\tunit\tours\tpeer\tratio\tours allocs\tpeer allocs\t\n", "area", width, "row")
+			fmt.Fprintf(w, "%-11s %-*s  %-8s %11s %11s %9s %12s %12s\n",
+				"area", width, "row", "unit", "ours", "peer", "ratio", "ours allocs", "peer allocs")
 		}
-		fmt.Fprintf(tw, "%-12s%-*s\t%s\t%.4g\t%.4g\t%.2f\t%.4g\t%.4g\t\n",
+		_, err := fmt.Fprintf(w, "%-11s %-*s  %-8s %11.5g %11.5g %9.2f %12.5g %12.5g\n",
 			r.Area, width, r.Row, r.Unit, r.Ours, r.Peer, r.Ratio, r.OursAllocs, r.PeerAllocs)
-		return tw.Flush()
+		return err
 	}
 }

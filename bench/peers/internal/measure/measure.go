@@ -7,6 +7,7 @@ package measure
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -200,7 +201,13 @@ func Timed(work func() (operations int, err error), value Value) (Sample, error)
 	}
 	return Sample{
 		Value:  value(max(elapsed, 1), n),
-		Allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
-		Bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
+		Allocs: perOperation(after.Mallocs-before.Mallocs, n),
+		Bytes:  perOperation(after.TotalAlloc-before.TotalAlloc, n),
 	}, nil
+}
+
+// perOperation is rounded to thousandths: below that it shows the runtime's own
+// few allocations during a run, not the measured code's.
+func perOperation(total uint64, n int) float64 {
+	return math.Round(float64(total)/float64(n)*1000) / 1000
 }
