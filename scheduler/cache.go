@@ -1,0 +1,397 @@
+package scheduler
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/orchcore/orchcore/selector"
+)
+
+// Cache is what the scheduler knows of the cluster: nodes, the pods on them,
+// and the pods it has placed itself but whose binding is not confirmed yet.
+//
+//	          Assume             Confirm, AddPod
+//	(absent) ───────► assumed ──────────────────► bound
+//	   ▲ │               │                        │ ▲ │
+//	   │ │               │ Forget                 │ └─┘ UpdatePod
+//	   │ └── AddPod ─────┼───────────────────────►│
+//	   └─────────────────┴────────────────────────┘ RemovePod
+//
+// An assumed pod counts on its node exactly like a bound one and does not
+// expire. A call that returns an error has changed nothing.
+//
+// Objects given to the Cache belong to it: they must not be changed
+// afterwards. All methods may be called from several goroutines.
+type Cache struct {
+	config CacheConfig
+
+	mu    sync.RWMutex
+	nodes map[string]*NodeInfo
+	pods  map[podKey]*podState
+	order nodeOrder
+	// list is order, dealt out; nil when it must be dealt anew.
+	list []*NodeInfo
+
+	images     map[string]*clusterImage
+	namespaces map[string]selector.Labels
+	owners     ownerIndex
+	budgets    map[podKey]*disruptionBudget
+	nominated  map[podKey]nomination
+	turns      int // nominations made so far
+}
+
+// CacheConfig says how a Cache treats its input. The zero value is strict.
+type CacheConfig struct {
+	// HoldUnknownNodes accepts pods on nodes that were never added, as the
+	// upstream cache does. Such pods count once the node is added. Off, they
+	// are refused with ErrUnknownNode.
+	HoldUnknownNodes bool
+	// Unvalidated accepts field values that an API server would refuse, such
+	// as unknown operators, and treats them as upstream's scheduler would.
+	Unvalidated bool
+}
+
+// podState is a pod in the Cache.
+type podState struct {
+	info    *PodInfo
+	node    *NodeInfo
+	assumed bool
+}
+
+// NewCache returns an empty Cache.
+func NewCache(config CacheConfig) *Cache {
+	return &Cache{
+		config:     config,
+		nodes:      make(map[string]*NodeInfo),
+		pods:       make(map[podKey]*podState),
+		images:     make(map[string]*clusterImage),
+		namespaces: make(map[string]selector.Labels),
+		budgets:    make(map[podKey]*disruptionBudget),
+		nominated:  make(map[podKey]nomination),
+	}
+}
+
+// AddNode adds a node. Pods that are known on it already count from now on.
+func (c *Cache) AddNode(node *Node) error {
+	if err := c.checkNode(node); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[node.Name]
+	if n != nil && n.Node != nil {
+		return &InputError{Object: "node " + node.Name, Field: "metadata.name", Value: node.Name, Err: ErrExists}
+	}
+	if n == nil {
+		n = &NodeInfo{Name: node.Name}
+		c.nodes[node.Name] = n
+	}
+	n.setNode(node)
+	c.addImages(n)
+	c.order.add(zoneKey(node.Labels), n)
+	c.list = nil
+	return nil
+}
+
+// UpdateNode replaces a node that was added before. A node that has moved to
+// another zone goes to the end of that zone.
+func (c *Cache) UpdateNode(node *Node) error {
+	if err := c.checkNode(node); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[node.Name]
+	if n == nil || n.Node == nil {
+		return &InputError{Object: "node " + node.Name, Field: "metadata.name", Value: node.Name, Err: ErrUnknownNode}
+	}
+	if from, to := zoneKey(n.Node.Labels), zoneKey(node.Labels); from != to {
+		c.order.remove(from, n)
+		c.order.add(to, n)
+		c.list = nil
+	}
+	c.dropImages(n)
+	n.setNode(node)
+	c.addImages(n)
+	return nil
+}
+
+// RemoveNode removes a node. Pods that are still on it are kept aside until
+// they are removed or the node comes back.
+func (c *Cache) RemoveNode(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.nodes[name]
+	if n == nil || n.Node == nil {
+		return &InputError{Object: "node " + name, Field: "metadata.name", Value: name, Err: ErrUnknownNode}
+	}
+	c.order.remove(zoneKey(n.Node.Labels), n)
+	c.list = nil
+	c.dropImages(n)
+	n.Node = nil
+	c.dropIfEmpty(n)
+	return nil
+}
+
+// dropIfEmpty forgets a removed node once its last pod is gone.
+func (c *Cache) dropIfEmpty(n *NodeInfo) {
+	if n.Node == nil && len(n.Pods) == 0 {
+		delete(c.nodes, n.Name)
+	}
+}
+
+// AddPod adds a pod that is bound to spec.nodeName. If the pod is assumed this
+// confirms it, on the node that the object names. A pod whose phase is
+// Succeeded or Failed uses nothing, and is dropped.
+func (c *Cache) AddPod(pod *Pod) error {
+	p, err := c.compileBound(pod)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.pods[p.key]
+	if state != nil && !state.assumed {
+		return inputError(p, "metadata.name", pod.Name, ErrExists)
+	}
+	return c.place(p, state)
+}
+
+// UpdatePod replaces a bound pod. When it has ended (phase Succeeded or
+// Failed) the pod is dropped.
+func (c *Cache) UpdatePod(pod *Pod) error {
+	p, err := c.compileBound(pod)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.pods[p.key]
+	if state == nil {
+		if p.ended() {
+			return nil
+		}
+		return inputError(p, "metadata.name", pod.Name, ErrUnknownPod)
+	}
+	if have := state.info.Pod.UID; have != pod.UID {
+		return &InputError{Object: p.object(), Field: "metadata.uid", Value: pod.UID, Want: have, Err: ErrExists}
+	}
+	return c.place(p, state)
+}
+
+// place books a bound pod, in place of the state it had, if any.
+func (c *Cache) place(p *PodInfo, had *podState) error {
+	if p.ended() {
+		if had != nil {
+			c.drop(p.key, had)
+		}
+		return nil
+	}
+	n, err := c.nodeFor(p, p.Pod.Spec.NodeName)
+	if err != nil {
+		return err
+	}
+	if had != nil {
+		had.node.removePod(had.info)
+	}
+	n.addPod(p)
+	c.pods[p.key] = &podState{info: p, node: n}
+	if had != nil && had.node != n {
+		c.dropIfEmpty(had.node)
+	}
+	delete(c.nominated, p.key)
+	return nil
+}
+
+// nodeFor finds the node that a pod names.
+func (c *Cache) nodeFor(p *PodInfo, name string) (*NodeInfo, error) {
+	n := c.nodes[name]
+	if n == nil {
+		if !c.config.HoldUnknownNodes {
+			return nil, inputError(p, "spec.nodeName", name, ErrUnknownNode)
+		}
+		n = &NodeInfo{Name: name}
+		c.nodes[name] = n
+	}
+	return n, nil
+}
+
+// RemovePod removes a bound pod.
+func (c *Cache) RemovePod(namespace, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := podKey{orDefault(namespace), name}
+	state := c.pods[key]
+	switch {
+	case state == nil:
+		return stateError(key, ErrUnknownPod)
+	case state.assumed:
+		return stateError(key, ErrAssumed)
+	}
+	c.drop(key, state)
+	return nil
+}
+
+func (c *Cache) drop(key podKey, state *podState) {
+	state.node.removePod(state.info)
+	delete(c.pods, key)
+	c.dropIfEmpty(state.node)
+}
+
+// Assume books a pending pod on a node until Confirm, AddPod or Forget.
+func (c *Cache) Assume(pod *Pod, node string) error {
+	p, err := c.compile(pod)
+	if err != nil {
+		return err
+	}
+	return c.assume(p, node)
+}
+
+func (c *Cache) assume(p *PodInfo, node string) error {
+	if want := p.Pod.Spec.NodeName; want != "" && want != node {
+		return &InputError{Object: p.object(), Field: "spec.nodeName", Value: want, Want: node}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pods[p.key] != nil {
+		return inputError(p, "metadata.name", p.Pod.Name, ErrExists)
+	}
+	n := c.nodes[node]
+	if n == nil || n.Node == nil {
+		return inputError(p, "spec.nodeName", node, ErrUnknownNode)
+	}
+	n.addPod(p)
+	c.pods[p.key] = &podState{info: p, node: n, assumed: true}
+	delete(c.nominated, p.key)
+	return nil
+}
+
+// Confirm turns an assumed pod into a bound one.
+func (c *Cache) Confirm(namespace, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state, err := c.assumed(podKey{orDefault(namespace), name})
+	if err == nil {
+		state.assumed = false
+	}
+	return err
+}
+
+// Forget undoes Assume.
+func (c *Cache) Forget(namespace, name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := podKey{orDefault(namespace), name}
+	state, err := c.assumed(key)
+	if err == nil {
+		c.drop(key, state)
+	}
+	return err
+}
+
+func (c *Cache) assumed(key podKey) (*podState, error) {
+	state := c.pods[key]
+	switch {
+	case state == nil:
+		return nil, stateError(key, ErrUnknownPod)
+	case !state.assumed:
+		return nil, stateError(key, ErrNotAssumed)
+	}
+	return state, nil
+}
+
+// PodNode returns the node the pod is bound to or assumed on.
+func (c *Cache) PodNode(namespace, name string) (node string, assumed, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	state := c.pods[podKey{orDefault(namespace), name}]
+	if state == nil {
+		return "", false, false
+	}
+	return state.node.Name, state.assumed, true
+}
+
+// Len returns the number of nodes, and of pods on them or assumed.
+func (c *Cache) Len() (nodes, pods int) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, z := range c.order.zones {
+		nodes += len(z.nodes)
+	}
+	return nodes, len(c.pods)
+}
+
+// Nodes returns the names of all nodes in the order in which they are scanned.
+func (c *Cache) Nodes() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var names []string
+	for _, n := range c.order.appendTo(nil) {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// refresh brings the node list and what nodes know of images up to date, as
+// upstream's snapshot does at the start of a cycle. The lock is held.
+func (c *Cache) refresh() []*NodeInfo {
+	if c.list == nil {
+		c.list = c.order.appendTo(make([]*NodeInfo, 0, len(c.nodes)))
+	}
+	for _, n := range c.list {
+		if n.dirty {
+			c.refreshImages(n)
+			n.dirty = false
+		}
+	}
+	return c.list
+}
+
+// compile validates and compiles a pod.
+func (c *Cache) compile(pod *Pod) (*PodInfo, error) {
+	if pod == nil {
+		return nil, errors.New("pod is nil")
+	}
+	if !c.config.Unvalidated {
+		if err := ValidatePod(pod); err != nil {
+			return nil, err
+		}
+	}
+	return compilePod(pod)
+}
+
+func (c *Cache) compileBound(pod *Pod) (*PodInfo, error) {
+	p, err := c.compile(pod)
+	if err == nil && pod.Spec.NodeName == "" {
+		err = &InputError{Object: p.object(), Field: "spec.nodeName", Want: "a node: the pod is not bound"}
+	}
+	return p, err
+}
+
+func (c *Cache) checkNode(node *Node) error {
+	if node == nil {
+		return errors.New("node is nil")
+	}
+	if node.Name == "" {
+		return &InputError{Object: "node", Field: "metadata.name", Want: "a name"}
+	}
+	if c.config.Unvalidated {
+		return nil
+	}
+	return ValidateNode(node)
+}
+
+func inputError(p *PodInfo, field, value string, err error) error {
+	return &InputError{Object: p.object(), Field: field, Value: value, Err: err}
+}
+
+func stateError(key podKey, err error) error {
+	return &InputError{Object: "pod " + key.String(), Field: "metadata.name", Value: key.name, Err: err}
+}
+
+func orDefault(namespace string) string {
+	if namespace == "" {
+		return defaultNamespace
+	}
+	return namespace
+}

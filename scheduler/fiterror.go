@@ -1,0 +1,98 @@
+package scheduler
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Rejection is the verdict that kept the pod from one node.
+type Rejection struct {
+	Node   string
+	Plugin string
+	Status Status
+}
+
+// FitError is returned by Schedule when no node admits the pod. Its text is
+// upstream's; its fields are the same facts as data.
+type FitError struct {
+	// Pod is namespace/name of the pod.
+	Pod string
+	// NumNodes is the number of nodes in the cluster.
+	NumNodes int
+	// PreFilter is the verdict of the plugin that rejected the pod before any
+	// node was looked at, and PreFilterPlugin its name; "" when none did.
+	PreFilter       Status
+	PreFilterPlugin string
+	// Rejections holds the nodes that were looked at, in scan order.
+	Rejections []Rejection
+	// Absent is the verdict on nodes that were not looked at because PreFilter
+	// narrowed the set. Its code is UnschedulableAndUnresolvable.
+	Absent Status
+	// PostFilter is what the preemption said, "" when it did not run or did
+	// not reject.
+	PostFilter string
+	// Nominated is set when preemption found a node for the pod; it is the
+	// node that will have room once Victims are gone.
+	Nominated *Nomination
+}
+
+// Error returns upstream's text:
+//
+//	0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.
+//
+// The counted reasons are sorted as strings, so that "10 x" is before "2 y".
+func (e *FitError) Error() string {
+	b := append([]byte(nil), "0/"...)
+	b = strconv.AppendInt(b, int64(e.NumNodes), 10)
+	b = append(b, " nodes are available:"...)
+	if e.PreFilterPlugin != "" {
+		b = append(b, ' ')
+		b = append(b, e.PreFilter.Message()...)
+		b = append(b, '.')
+	} else if counted := e.Histogram(); len(counted) > 0 {
+		lines := make([]string, 0, len(counted))
+		for text, n := range counted {
+			lines = append(lines, strconv.Itoa(n)+" "+text)
+		}
+		slices.Sort(lines)
+		b = append(b, ' ')
+		b = append(b, strings.Join(lines, ", ")...)
+		b = append(b, '.')
+	}
+	if e.PostFilter != "" {
+		b = append(b, ' ')
+		b = append(b, e.PostFilter...)
+	}
+	return string(b)
+}
+
+// Histogram counts the nodes by reason. A node counts for each of its reasons.
+func (e *FitError) Histogram() map[string]int {
+	counts := make(map[string]int)
+	for i := range e.Rejections {
+		for text := range e.Rejections[i].Status.Texts() {
+			counts[text]++
+		}
+	}
+	if absent := e.NumNodes - len(e.Rejections); absent > 0 {
+		for text := range e.Absent.Texts() {
+			counts[text] += absent
+		}
+	}
+	return counts
+}
+
+// NodeStatus returns the verdict on the named node and the plugin that gave
+// it.
+func (e *FitError) NodeStatus(node string) (Status, string) {
+	if e.PreFilterPlugin != "" {
+		return e.PreFilter, e.PreFilterPlugin
+	}
+	for i := range e.Rejections {
+		if e.Rejections[i].Node == node {
+			return e.Rejections[i].Status, e.Rejections[i].Plugin
+		}
+	}
+	return e.Absent, ""
+}

@@ -1,0 +1,62 @@
+package scheduler
+
+// The bounds of the adaptive sample of nodes (kube-scheduler 1.36).
+const (
+	minFeasibleNodes   = 100
+	minFeasiblePercent = 5
+)
+
+// nodesToFind returns how many feasible nodes are enough among n.
+func nodesToFind(n, percent int) int {
+	if n < minFeasibleNodes {
+		return n
+	}
+	switch percent {
+	case 0:
+		percent = 100
+	case Adaptive:
+		percent = max(50-n/125, minFeasiblePercent)
+	}
+	return max(n*percent/100, minFeasibleNodes)
+}
+
+// scan looks at nodes from the rotating start until enough feasible ones are
+// found. The scan ends at the node that would be one too many; that one counts
+// neither as feasible nor as rejected (kube-scheduler 1.36, parallelism 1).
+func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
+	want := nodesToFind(len(nodes), s.config.PercentageOfNodesToScore)
+	if len(c.profile.scores) == 0 {
+		want = 1
+	}
+	at := 0
+	if len(nodes) > 0 {
+		at = s.start % len(nodes)
+	}
+	for range nodes {
+		n := nodes[at]
+		if at++; at == len(nodes) {
+			at = 0
+		}
+		v, plugin := c.filter(n)
+		switch {
+		case v.Code == Failed:
+			return v.Err
+		case v.Code != Success:
+			e.reject(n.Name, plugin, v)
+		case len(s.feasible) == want:
+			return nil
+		default:
+			s.feasible = append(s.feasible, n)
+		}
+	}
+	return nil
+}
+
+// reject records a verdict, in place of an earlier one on the same node.
+func (e *FitError) reject(node, plugin string, v Status) {
+	if len(e.Rejections) > 0 && e.Rejections[0].Node == node {
+		e.Rejections[0] = Rejection{node, plugin, v}
+		return
+	}
+	e.Rejections = append(e.Rejections, Rejection{node, plugin, v})
+}

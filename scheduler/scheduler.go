@@ -1,0 +1,237 @@
+package scheduler
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+)
+
+// Scheduler decides where pods run. It changes nothing by itself: the caller
+// assumes, binds, and confirms or forgets. A Scheduler may be used from
+// several goroutines; decisions are made one at a time.
+type Scheduler struct {
+	config   Config
+	profiles map[string]*profile
+
+	mu sync.Mutex
+	// start is where the next scan of the nodes begins.
+	start int
+	rng   *rand.Rand
+
+	// Memory that is used again from cycle to cycle.
+	cycle    Cycle
+	feasible []*NodeInfo
+	scores   scoreTable
+}
+
+// Placement is the outcome of a successful cycle.
+type Placement struct {
+	// Node is where the pod should run.
+	Node string
+	// Feasible is the number of nodes found to admit the pod, Evaluated the
+	// number of nodes that were looked at.
+	Feasible  int
+	Evaluated int
+	// Nominated says that the pod's nominated node was taken.
+	Nominated bool
+	// Score is the total score of the node, and Plugins what it is made of.
+	// With a single feasible node nothing is scored, and Plugins is empty.
+	Score   int64
+	Plugins []PluginScore
+}
+
+// PluginScore is what one plugin thinks of one node.
+type PluginScore struct {
+	Plugin     string
+	Raw        int64
+	Normalized int64
+	Weighted   int64
+}
+
+// New returns a Scheduler, or a *ConfigError.
+func New(config Config) (*Scheduler, error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	if len(config.Profiles) == 0 {
+		config.Profiles = []Profile{{}}
+	}
+	s := &Scheduler{
+		config:   config,
+		profiles: make(map[string]*profile),
+		rng:      rand.New(rand.NewPCG(config.Seed, 0)),
+	}
+	for i := range config.Profiles {
+		p, err := compileProfile(&config.Profiles[i])
+		if err != nil {
+			return nil, err
+		}
+		if s.profiles[p.name] != nil {
+			return nil, configError(fmt.Sprintf("Profiles[%d].SchedulerName", i), p.name, "a name of its own")
+		}
+		s.profiles[p.name] = p
+	}
+	return s, nil
+}
+
+// Schedule decides where the pod should run, given what the Cache holds. It
+// returns a *FitError when no node admits the pod, a *GatedError when the pod
+// must not be scheduled yet, an *UnsupportedError when it needs something that
+// this package does not decide about, an *InputError when it contradicts
+// itself or the Cache, and ErrNoNodes when there are no nodes.
+func (s *Scheduler) Schedule(pod *Pod) (Placement, error) {
+	p, err := s.config.Cache.compile(pod)
+	if err != nil {
+		return Placement{}, err
+	}
+	return s.SchedulePod(p)
+}
+
+// SchedulePod is Schedule for a pod that is compiled already.
+func (s *Scheduler) SchedulePod(p *PodInfo) (Placement, error) {
+	profile, err := s.profileOf(p)
+	if err != nil {
+		return Placement{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cache := s.config.Cache
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	if cache.pods[p.key] != nil {
+		return Placement{}, inputError(p, "metadata.name", p.Pod.Name, ErrExists)
+	}
+	nodes := cache.refresh()
+	if len(nodes) == 0 {
+		return Placement{}, ErrNoNodes
+	}
+	s.cycle.begin(cache, profile, p, nodes)
+	return s.run(&s.cycle)
+}
+
+// profileOf finds the profile for the pod, and refuses what cannot be
+// scheduled at all.
+func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
+	name := p.Pod.Spec.SchedulerName
+	if name == "" {
+		name = DefaultSchedulerName
+	}
+	profile := s.profiles[name]
+	if profile == nil {
+		return nil, &InputError{Object: p.object(), Field: "spec.schedulerName", Value: name, Want: "the name of a profile"}
+	}
+	if p.unsupported != nil {
+		return nil, p.unsupported
+	}
+	if gates := p.Pod.Spec.SchedulingGates; len(gates) > 0 {
+		e := &GatedError{Pod: p.Name()}
+		for _, g := range gates {
+			e.Gates = append(e.Gates, g.Name)
+		}
+		return nil, e
+	}
+	return profile, nil
+}
+
+// run is one cycle: narrow, filter, score, choose.
+func (s *Scheduler) run(c *Cycle) (Placement, error) {
+	fit, nominated, err := s.feasibleNodes(c)
+	if err != nil {
+		return Placement{}, err
+	}
+	if len(s.feasible) == 0 {
+		s.postFilter(c, fit)
+		return Placement{}, fit
+	}
+	out := Placement{
+		Feasible:  len(s.feasible),
+		Evaluated: len(s.feasible) + len(fit.Rejections),
+		Nominated: nominated,
+	}
+	if len(s.feasible) == 1 {
+		out.Node = s.feasible[0].Name
+		return out, nil
+	}
+	if err := s.scores.fill(c, s.feasible); err != nil {
+		return Placement{}, err
+	}
+	at := s.scores.choose(s.config.TieBreak, s.feasible, s.rng)
+	out.Node = s.feasible[at].Name
+	out.Score = s.scores.total[at]
+	out.Plugins = s.scores.plugins(at)
+	return out, nil
+}
+
+// feasibleNodes fills s.feasible. The FitError collects the rejections, also
+// when nodes are found.
+func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err error) {
+	s.feasible = s.feasible[:0]
+	fit = &FitError{Pod: c.Pod.Name(), NumNodes: len(c.Nodes)}
+	narrow := c.preFilter()
+	if narrow.verdict.Code == Failed {
+		return nil, false, narrow.verdict.Err
+	}
+	if narrow.verdict.Rejected() {
+		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
+		return fit, false, nil
+	}
+	if s.tryNominated(c, fit) {
+		return fit, true, nil
+	}
+	nodes := c.Nodes
+	if narrow.only != nil {
+		nodes = named(c.Nodes, narrow.only)
+		fit.Absent = Status{
+			Code:    UnschedulableAndUnresolvable,
+			Details: []string{fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", narrow.by)},
+		}
+	}
+	err = s.scan(c, nodes, fit)
+	s.start = (s.start + len(s.feasible) + len(fit.Rejections)) % len(c.Nodes)
+	return fit, false, err
+}
+
+// tryNominated looks at the pod's nominated node alone.
+func (s *Scheduler) tryNominated(c *Cycle, fit *FitError) bool {
+	name := c.Pod.Pod.Status.NominatedNodeName
+	if name == "" {
+		return false
+	}
+	n := c.cache.nodes[name]
+	if n == nil || n.Node == nil {
+		return false
+	}
+	v, plugin := c.filter(n)
+	if v.Code != Success {
+		fit.reject(name, plugin, v)
+		return false
+	}
+	s.feasible = append(s.feasible, n)
+	return true
+}
+
+// named returns the nodes with the given names, in scan order.
+func named(nodes []*NodeInfo, names map[string]bool) []*NodeInfo {
+	var list []*NodeInfo
+	for _, n := range nodes {
+		if names[n.Name] {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// postFilter lets the PostFilter plugins look for a way out.
+func (s *Scheduler) postFilter(c *Cycle, fit *FitError) {
+	for _, pl := range c.profile.postFilters {
+		nomination, v := pl.plugin.PostFilter(c, fit)
+		if v.Code == Success && nomination != nil {
+			fit.Nominated = nomination
+			fit.PostFilter = ""
+			return
+		}
+		if v.Code != Success {
+			fit.PostFilter = v.Message()
+		}
+	}
+}

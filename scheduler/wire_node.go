@@ -1,0 +1,72 @@
+package scheduler
+
+import "github.com/orchcore/orchcore/qos/resource"
+
+// Node is a Kubernetes v1 Node as far as scheduling reads it.
+type Node struct {
+	ObjectMeta `json:"metadata"`
+	Spec       NodeSpec   `json:"spec,omitzero"`
+	Status     NodeStatus `json:"status,omitzero"`
+}
+
+// NodeSpec is what the administrator says about the node.
+type NodeSpec struct {
+	Unschedulable bool    `json:"unschedulable,omitempty"`
+	Taints        []Taint `json:"taints,omitempty"`
+}
+
+// NodeStatus is what the kubelet says about the node.
+type NodeStatus struct {
+	Capacity         resource.List    `json:"capacity,omitempty"`
+	Allocatable      resource.List    `json:"allocatable,omitempty"`
+	Images           []ContainerImage `json:"images,omitempty"`
+	Conditions       []NodeCondition  `json:"conditions,omitempty"`
+	VolumesAttached  []AttachedVolume `json:"volumesAttached,omitempty"`
+	DeclaredFeatures []string         `json:"declaredFeatures,omitempty"`
+}
+
+// NodeCondition is one condition of a node's status. Scheduling reads taints,
+// not conditions; controllers that set the taints read this.
+type NodeCondition struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`
+}
+
+// ContainerImage is an image that the node has, under one or more names.
+type ContainerImage struct {
+	Names     []string `json:"names"`
+	SizeBytes int64    `json:"sizeBytes,omitempty"`
+}
+
+// AttachedVolume is a volume that is attached to the node.
+type AttachedVolume struct {
+	Name       string `json:"name"`
+	DevicePath string `json:"devicePath"`
+}
+
+// Taint repels the pods that do not tolerate it.
+type Taint struct {
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`
+	Effect string `json:"effect"`
+}
+
+// The effects of a taint.
+const (
+	NoSchedule       = "NoSchedule"
+	PreferNoSchedule = "PreferNoSchedule"
+	NoExecute        = "NoExecute"
+)
+
+// Labels with a meaning of their own.
+const (
+	LabelHostname = "kubernetes.io/hostname"
+	LabelZone     = "topology.kubernetes.io/zone"
+	LabelRegion   = "topology.kubernetes.io/region"
+
+	labelZoneBeta   = "failure-domain.beta.kubernetes.io/zone"
+	labelRegionBeta = "failure-domain.beta.kubernetes.io/region"
+)
+
+// TaintUnschedulable is the key of the taint that stands for a cordoned node.
+const TaintUnschedulable = "node.kubernetes.io/unschedulable"
