@@ -1,0 +1,395 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// Options say whose log it is and how it is stored.
+type Options struct {
+	// FS is the file system; nil means OS.
+	FS FS
+	// SegmentSizeBytes is the size of each file; 0 means DefaultSegmentSize. A batch
+	// that is larger gets a segment of its own size.
+	SegmentSizeBytes int64
+	// ClusterID and MemberID are stored in every segment, and Open refuses those of
+	// anybody else. A ClusterID of 0 accepts the one that is stored.
+	ClusterID uint64
+	MemberID  uint64
+	// Group is the Raft group whose records the log holds; records of another one
+	// are refused. (Several groups in one log are not implemented.)
+	Group uint64
+}
+
+var (
+	// ErrCorrupt is matched when the log holds something that no crash can explain.
+	// The member must not start from it: it could have forgotten what it promised.
+	ErrCorrupt = errors.New("wal: corrupt log")
+	// ErrForeign is matched when the log belongs to another cluster or member.
+	ErrForeign = errors.New("wal: log belongs to another cluster or member")
+	// ErrFailed is matched by every call after a failed write or sync.
+	ErrFailed = errors.New("wal: failed")
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("wal: closed")
+	// ErrBatchTooLarge is returned by Flush for more than BatchSizeMax at a time.
+	ErrBatchTooLarge = errors.New("wal: batch is too large")
+)
+
+// BatchSizeMax bounds what is appended between two flushes, in bytes.
+const BatchSizeMax = SegmentSizeMax - dataOffset
+
+// WAL is an open log. Append calls collect records in memory; Flush makes them
+// durable. All methods except Prepare belong to one goroutine at a time.
+type WAL struct {
+	opts Options
+	dir  string
+	lock io.Closer
+
+	segments []segment // oldest first; the last one is written
+	file     File
+	off      int64
+	chain    uint32
+
+	buf []byte // the batch being collected, with room for its header
+	// lastIndex is the index of the last entry appended.
+	lastIndex uint64
+
+	// appended is what the records say up to the last one appended, flushed what they
+	// say up to the last one that is durable. A new segment repeats the latter: the
+	// former may refer to entries that a crash takes away.
+	appended, flushed carry
+
+	// err is the reason why nothing can be written any more. It never goes away: after
+	// a failed sync the kernel may hold the lost pages for clean, so that a second
+	// sync would succeed without having written them.
+	err error
+
+	mu       sync.Mutex // guards what follows
+	next     *prepared
+	prepares uint64
+}
+
+// carry is what every new segment repeats, so that older ones can go.
+type carry struct {
+	state HardState
+	// marks are the last two, oldest first: the older snapshot is there in case the
+	// newer one cannot be read.
+	marks [2]Mark
+	// meta is replaced, not changed, when a value is stored.
+	meta map[uint8][]byte
+}
+
+func (c *carry) mark(m Mark) {
+	if m == c.marks[1] {
+		return // repeated at the start of a segment
+	}
+	if m.Reset {
+		c.marks = [2]Mark{}
+	}
+	c.marks[0], c.marks[1] = c.marks[1], m
+}
+
+func (c *carry) store(key uint8, data []byte) {
+	meta := maps.Clone(c.meta)
+	if meta == nil {
+		meta = map[uint8][]byte{}
+	}
+	meta[key] = bytes.Clone(data)
+	c.meta = meta
+}
+
+// AppendEntries adds entries of the log. An index at or below one appended before
+// replaces the log from there on.
+func (w *WAL) AppendEntries(entries []*pb.Entry) {
+	for _, e := range entries {
+		w.buf = appendEntry(w.batch(), w.opts.Group, e)
+		w.lastIndex = e.GetIndex()
+		last := &w.segments[len(w.segments)-1]
+		last.lastIndex = max(last.lastIndex, w.lastIndex)
+	}
+}
+
+// AppendState adds a hard state, which replaces the one before.
+func (w *WAL) AppendState(s HardState) {
+	w.buf = appendState(w.batch(), w.opts.Group, s)
+	w.appended.state = s
+}
+
+// AppendMark adds the mark of a snapshot that is durable already.
+func (w *WAL) AppendMark(m Mark) {
+	w.buf = appendMark(w.batch(), w.opts.Group, m)
+	w.appended.mark(m)
+	if m.Reset {
+		w.lastIndex = m.Index
+	}
+}
+
+// AppendMeta stores a small value under a key of the caller's; the last one counts.
+func (w *WAL) AppendMeta(key uint8, data []byte) {
+	w.buf = appendMeta(w.batch(), w.opts.Group, key, data)
+	w.appended.store(key, data)
+}
+
+// batch returns the buffer with its header reserved.
+func (w *WAL) batch() []byte {
+	if len(w.buf) == 0 {
+		return append(w.buf, make([]byte, batchHeaderSize)...)
+	}
+	return w.buf
+}
+
+// Buffered is the number of bytes appended and not flushed.
+func (w *WAL) Buffered() int { return len(w.buf) }
+
+// Flush makes everything appended so far durable with one write and one
+// fdatasync. An error is final.
+func (w *WAL) Flush() error {
+	if w.err != nil {
+		return w.err
+	}
+	if len(w.buf) == 0 {
+		return nil
+	}
+	if len(w.buf) > BatchSizeMax-batchHeaderSize {
+		return w.fail(fmt.Errorf("%w: %d bytes, at most %d", ErrBatchTooLarge, len(w.buf), BatchSizeMax))
+	}
+	if err := w.write(); err != nil {
+		return w.fail(err)
+	}
+	w.flushed = w.appended
+	w.buf = w.buf[:0]
+	if cap(w.buf) > bufferKeepMax {
+		w.buf = nil
+	}
+	return nil
+}
+
+// bufferKeepMax is the largest batch buffer kept for the next batch, in bytes.
+const bufferKeepMax = 4 << 20
+
+func (w *WAL) write() error {
+	current := &w.segments[len(w.segments)-1]
+	if w.off+int64(len(w.buf))+7 > int64(current.header.size) {
+		if err := w.cut(); err != nil {
+			return err
+		}
+		current = &w.segments[len(w.segments)-1]
+	}
+	batch, crc := sealBatch(w.buf, current.crc, w.chain)
+	w.buf = batch
+	if _, err := w.file.WriteAt(batch, w.off); err != nil {
+		return fmt.Errorf("write %s at %d: %w", current.name, w.off, err)
+	}
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", current.name, err)
+	}
+	w.off += int64(len(batch))
+	w.chain = crc
+	return nil
+}
+
+func (w *WAL) fail(err error) error {
+	w.err = fmt.Errorf("%w: %s: %w", ErrFailed, w.dir, err)
+	return w.err
+}
+
+// cut ends the current segment and begins the next one with what must outlive the
+// older ones. The new file is durable under its name before anything relies on it.
+func (w *WAL) cut() error {
+	old := w.segments[len(w.segments)-1]
+	next, err := w.begin(segmentHeader{
+		clusterID:  w.opts.ClusterID,
+		memberID:   w.opts.MemberID,
+		sequence:   old.header.sequence + 1,
+		firstIndex: w.lastIndex + 1,
+		prevChain:  w.chain,
+	}, int64(len(w.buf))+7)
+	if err != nil {
+		return err
+	}
+	if err := w.file.Close(); err != nil {
+		return err
+	}
+	// The batch that did not fit moves on: its entries belong to the new segment,
+	// though counting them for the old one, too, only keeps that a little longer.
+	next.segment.lastIndex = old.lastIndex
+	w.segments = append(w.segments, next.segment)
+	w.file, w.off, w.chain = next.file, next.off, next.chain
+	return nil
+}
+
+// newSegment is a segment that exists under its final name.
+type newSegment struct {
+	segment segment
+	file    File
+	off     int64
+	chain   uint32
+}
+
+// begin makes a segment with room for a batch of room bytes after the first one,
+// which repeats what must be carried over.
+func (w *WAL) begin(h segmentHeader, room int64) (newSegment, error) {
+	batch := w.flushed.encode(w.opts.Group)
+	next, err := w.takePrepared(dataOffset + int64(len(batch)) + 7 + room)
+	if err != nil {
+		return newSegment{}, err
+	}
+	h.size = uint64(next.size)
+	header, crc := h.encode()
+	chain := crc
+	if len(batch) > 0 {
+		batch, chain = sealBatch(batch, crc, crc)
+	}
+	name := segmentName(h.sequence)
+	if err := w.install(next, name, header, batch); err != nil {
+		return newSegment{}, errors.Join(fmt.Errorf("begin %s: %w", name, err), next.file.Close())
+	}
+	return newSegment{segment{header: h, crc: crc, name: name}, next.file, dataOffset + int64(len(batch)), chain}, nil
+}
+
+func (w *WAL) install(p *prepared, name string, header, batch []byte) error {
+	if _, err := p.file.WriteAt(header, 0); err != nil {
+		return err
+	}
+	if len(batch) > 0 {
+		if _, err := p.file.WriteAt(batch, dataOffset); err != nil {
+			return err
+		}
+	}
+	if err := p.file.Sync(); err != nil {
+		return err
+	}
+	if err := w.opts.FS.Rename(p.name, filepath.Join(w.dir, name)); err != nil {
+		return err
+	}
+	return w.opts.FS.SyncDir(w.dir)
+}
+
+// encode returns the first batch of a segment, not sealed yet; nil if there is
+// nothing to say.
+func (c *carry) encode(group uint64) []byte {
+	batch := make([]byte, batchHeaderSize)
+	for _, key := range slices.Sorted(maps.Keys(c.meta)) {
+		batch = appendMeta(batch, group, key, c.meta[key])
+	}
+	for _, m := range c.marks {
+		if m != (Mark{}) {
+			m.Reset = false // what it replaced lies before this segment
+			batch = appendMark(batch, group, m)
+		}
+	}
+	if c.state != (HardState{}) {
+		batch = appendState(batch, group, c.state)
+	}
+	if len(batch) == batchHeaderSize {
+		return nil
+	}
+	return batch
+}
+
+// takePrepared returns a zero-filled file of at least need bytes.
+func (w *WAL) takePrepared(need int64) (*prepared, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := w.next
+	w.next = nil
+	if next != nil && next.size >= need {
+		return next, nil
+	}
+	if next != nil {
+		if err := errors.Join(next.file.Close(), w.opts.FS.Remove(next.name)); err != nil {
+			return nil, err
+		}
+	}
+	return w.prepare(max(need, w.opts.SegmentSizeBytes))
+}
+
+// prepare makes a zero-filled file under a name of its own: the one made before
+// may not have got its final name yet. w.mu is held.
+func (w *WAL) prepare(size int64) (*prepared, error) {
+	w.prepares++
+	name := fmt.Sprintf("next-%d%s", w.prepares, preparedSuffix)
+	return prepareFile(w.opts.FS, filepath.Join(w.dir, name), size)
+}
+
+// NeedsPrepare reports whether the next segment will soon be needed and is not
+// there yet. A caller that never prepares pays for it inside of a Flush.
+func (w *WAL) NeedsPrepare() bool {
+	if w.err != nil || w.off < int64(w.segments[len(w.segments)-1].header.size)/2 {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.next == nil
+}
+
+// Prepare makes the file that becomes the next segment. It may run on another
+// goroutine than the rest, one at a time; it must end before Close is called. An
+// error is not final: the segment is then made when it is needed.
+func (w *WAL) Prepare() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next != nil {
+		return nil
+	}
+	next, err := w.prepare(w.opts.SegmentSizeBytes)
+	if err != nil {
+		return err
+	}
+	w.next = next
+	return nil
+}
+
+// Release deletes the oldest segments as far as they hold nothing above index.
+func (w *WAL) Release(index uint64) error {
+	if w.err != nil {
+		return w.err
+	}
+	for len(w.segments) > 1 && w.segments[0].lastIndex <= index {
+		if err := w.opts.FS.Remove(filepath.Join(w.dir, w.segments[0].name)); err != nil {
+			return w.fail(err)
+		}
+		// One at a time: removals that reach the disk in another order would leave a
+		// hole in the sequence.
+		if err := w.opts.FS.SyncDir(w.dir); err != nil {
+			return w.fail(err)
+		}
+		w.segments = w.segments[1:]
+	}
+	return nil
+}
+
+// Segments is the number of files that the log consists of.
+func (w *WAL) Segments() int { return len(w.segments) }
+
+// Close flushes what is buffered and closes the log.
+func (w *WAL) Close() error {
+	err := w.Flush()
+	return errors.Join(err, w.Abort())
+}
+
+// Abort closes the log without writing anything more.
+func (w *WAL) Abort() error {
+	if errors.Is(w.err, ErrClosed) {
+		return nil
+	}
+	if w.err == nil {
+		w.err = ErrClosed
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	err := w.file.Close()
+	if w.next != nil {
+		err = errors.Join(err, w.next.file.Close())
+		w.next = nil
+	}
+	return errors.Join(err, w.lock.Close())
+}
