@@ -63,22 +63,104 @@ func ClassOf(p *Pod) Class {
 // there are any (KEP-2837), else all regular and init containers. It defaults
 // nothing: limits without requests make a pod Burstable here; see Defaulted.
 func ComputeClass(p *Pod) Class {
+	var s comparison
+	if p.Spec.Resources != nil {
+		s.add(p.Spec.Resources)
+	} else {
+		for i := range p.Spec.Containers {
+			s.add(&p.Spec.Containers[i].Resources)
+		}
+		for i := range p.Spec.InitContainers {
+			s.add(&p.Spec.InitContainers[i].Resources)
+		}
+	}
+	switch {
+	case !s.some:
+		return BestEffort
+	case s.unlimited, s.cpu == below, s.cpu == above, s.memory == below, s.memory == above:
+		return Burstable
+	case s.cpu|s.memory == 0:
+		return Guaranteed
+	}
+	return classBySums(p)
+}
+
+// classBySums is the definition that comparison is a short cut for.
+func classBySums(p *Pod) Class {
 	var c Classifier
 	if p.Spec.Resources != nil {
 		c.add(p.Spec.Resources)
 		return c.Class()
 	}
 	for i := range p.Spec.Containers {
-		if c.add(&p.Spec.Containers[i].Resources); c.settled() {
-			return Burstable
-		}
+		c.add(&p.Spec.Containers[i].Resources)
 	}
 	for i := range p.Spec.InitContainers {
-		if c.add(&p.Spec.InitContainers[i].Resources); c.settled() {
-			return Burstable
-		}
+		c.add(&p.Spec.InitContainers[i].Resources)
 	}
 	return c.Class()
+}
+
+// A comparison tells most classes without adding anything up: when the
+// requests of all containers are on one side of their limits, so are the sums.
+type comparison struct {
+	some, unlimited bool // as in Classifier
+	cpu, memory     side
+}
+
+// A side is a set: where requests were found in relation to their limits.
+type side uint8
+
+const (
+	below side = 1 << iota
+	above
+)
+
+func (s *comparison) add(r *Requirements) {
+	cpuRequest, memoryRequest := positive(r.Requests)
+	cpuLimit, memoryLimit := positive(r.Limits)
+	if cpuRequest != nil || memoryRequest != nil {
+		s.some = true
+	}
+	if cpuLimit == nil || memoryLimit == nil {
+		s.some = s.some || cpuLimit != nil || memoryLimit != nil
+		s.unlimited = true
+		return
+	}
+	s.some = true
+	s.cpu |= sideOf(cpuRequest, cpuLimit)
+	s.memory |= sideOf(memoryRequest, memoryLimit)
+}
+
+func sideOf(request, limit *resource.Quantity) side {
+	if request == nil {
+		return below
+	}
+	switch request.Cmp(*limit) {
+	case -1:
+		return below
+	case 1:
+		return above
+	}
+	return 0
+}
+
+// positive returns the amounts that decide a class, nil where not positive.
+func positive(amounts resource.Amounts) (cpu, memory *resource.Quantity) {
+	for i := range amounts {
+		a := &amounts[i]
+		switch a.Name {
+		case CPU:
+			if a.Quantity.Sign() > 0 {
+				cpu = &a.Quantity
+			}
+		case Memory:
+			if a.Quantity.Sign() > 0 {
+				memory = &a.Quantity
+			}
+		}
+	}
+	return cpu, memory
 }
 
 // Compute is an amount of the two resources that decide a class.
@@ -97,53 +179,27 @@ type Classifier struct {
 
 // Add counts one container. Amounts that are zero or negative are not set.
 func (c *Classifier) Add(requests, limits Compute) {
-	c.count(&c.requests.CPU, &requests.CPU)
-	c.count(&c.requests.Memory, &requests.Memory)
-	cpu := c.count(&c.limits.CPU, &limits.CPU)
-	memory := c.count(&c.limits.Memory, &limits.Memory)
+	c.count(&c.requests.CPU, requests.CPU)
+	c.count(&c.requests.Memory, requests.Memory)
+	cpu := c.count(&c.limits.CPU, limits.CPU)
+	memory := c.count(&c.limits.Memory, limits.Memory)
 	c.unlimited = c.unlimited || !cpu || !memory
 }
 
 // add is Add for a container's lists.
 func (c *Classifier) add(r *Requirements) {
-	for i := range r.Requests {
-		if sum := c.requests.of(r.Requests[i].Name); sum != nil {
-			c.count(sum, &r.Requests[i].Quantity)
-		}
-	}
-	limited := 0
-	for i := range r.Limits {
-		if sum := c.limits.of(r.Limits[i].Name); sum != nil && c.count(sum, &r.Limits[i].Quantity) {
-			limited++
-		}
-	}
-	c.unlimited = c.unlimited || limited < 2
-}
-
-// of returns the amount of the named resource, nil if it decides nothing.
-func (c *Compute) of(name string) *resource.Quantity {
-	switch name {
-	case CPU:
-		return &c.CPU
-	case Memory:
-		return &c.Memory
-	}
-	return nil
+	c.Add(Compute{r.Requests.Of(CPU), r.Requests.Of(Memory)}, Compute{r.Limits.Of(CPU), r.Limits.Of(Memory)})
 }
 
 // count adds a positive amount to sum and reports whether it was one.
-func (c *Classifier) count(sum, amount *resource.Quantity) bool {
+func (c *Classifier) count(sum *resource.Quantity, amount resource.Quantity) bool {
 	if amount.Sign() <= 0 {
 		return false
 	}
-	*sum = sum.Add(*amount)
+	*sum = sum.Add(amount)
 	c.some = true
 	return true
 }
-
-// settled reports whether further containers cannot change the class: it is
-// Burstable.
-func (c *Classifier) settled() bool { return c.some && c.unlimited }
 
 // Class returns the class of the containers added so far.
 func (c *Classifier) Class() Class {

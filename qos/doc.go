@@ -1,2 +1,71 @@
-// Package qos decides about resources on one node: which class a pod is in.
+// Package qos decides about resources on one node: which class of service a pod
+// is in and what it requests as a whole.
+//
+// # Problem
+//
+// A node promises resources to pods and has less than they may use. What a pod
+// is promised, and who suffers when promises meet reality, follows from the
+// requests and limits in its spec by rules that Kubernetes spreads over the API
+// server, the scheduler and the kubelet. Here they are pure functions.
+//
+// # Terms
+//
+//   - Request, limit: what a container is promised; what it may not exceed.
+//   - Class: BestEffort, Burstable, Guaranteed, derived from requests and limits.
+//   - Sidecar: an init container that keeps running (restartPolicy Always).
+//   - Pod level: requests and limits of the pod as a whole, which replace those of
+//     its containers (KEP-2837).
+//
+// # Algorithm
+//
+// A class takes one pass over the containers, O(entries): when every container's
+// requests are on the same side of its limits the class is known; only where
+// containers differ in opposite directions the sums are needed (Classifier is
+// that definition). Requests and Limits take the larger of the running pod and
+// of each step of its initialisation (KEP-753).
+//
+// # Data layout
+//
+//	Pod ─ Spec ─┬ Resources *Requirements          (pod level)
+//	            ├ InitContainers []Container ─┐
+//	            └ Containers     []Container ─┴ Requirements ─┬ Requests Amounts
+//	                                                          └ Limits   Amounts
+//	Amounts: a short slice of {name, Quantity}, the JSON object {"cpu": "1", …}
+//
+// # Guarantees
+//
+// Functions are pure: they change no argument, hold no state and may run
+// concurrently. ClassOf and Classifier allocate nothing. Results do not depend on
+// the order of a JSON object's keys.
+//
+// # Differences from upstream
+//
+// Upstream is Kubernetes v1.36.3 with its default feature gates.
+//
+// Differs: JSON field names are matched as encoding/json does, without regard to
+// case, where the API server's decoder ignores fields in another case.
+//
+// Differs: status.qosClass must be a known class, where upstream carries any text
+// along.
+//
+// Differs: quantities end at 2^191 nanos; beyond that is an error.
+//
+// Differs: quantities always print in canonical form, where upstream prints back
+// some texts as they were parsed (1., +1, 1E3, 1.500).
+//
+// Differs: quantities above E keep their factor when printed, where upstream
+// loses it (1000E prints as 1), as it does above Ei.
+//
+// Differs: the values of quantities saturate at the bounds of int64 and round
+// away from zero, where upstream wraps silently and rounds some negative amounts
+// towards +infinity. qos/resource has the details of the last four.
+//
+// # Sources
+//
+// Kubernetes v1.36.3: pkg/apis/core/v1/helper/qos, pkg/apis/core/v1/defaults.go;
+// component-helpers resource. KEP-753 (sidecars), KEP-2837 (pod-level resources).
+//
+// # Reading order
+//
+// wire.go, class.go, defaults.go, request.go, decode.go; then qos/resource.
 package qos

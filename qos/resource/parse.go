@@ -61,6 +61,104 @@ func MustParse(s string) Quantity {
 // Differs: beyond Min…Max the error is ErrRange, where upstream goes on (and,
 // for exponents near 2^31, takes minutes or wraps around to another number).
 func Parse(s string) (Quantity, error) {
+	if q, ok := parseShort(s); ok {
+		return q, nil
+	}
+	return parseLong(s)
+}
+
+// parseShort reads the common texts: up to 18 digits, at most nine of them
+// after the point, and a suffix of letters. It leaves the rest, and all that
+// is wrong, to parseLong.
+func parseShort(s string) (Quantity, bool) {
+	i := 0
+	if len(s) > 0 && s[0] == '-' {
+		i = 1
+	}
+	start := i
+	digits := uint64(0)
+	for ; i < len(s) && s[i]-'0' <= 9; i++ {
+		digits = digits*10 + uint64(s[i]-'0')
+	}
+	if i == start {
+		return Quantity{}, false
+	}
+	fraction := 0
+	if i < len(s) && s[i] == '.' {
+		first := i + 1
+		for i = first; i < len(s) && s[i]-'0' <= 9; i++ {
+			digits = digits*10 + uint64(s[i]-'0')
+		}
+		fraction = i - first
+	}
+	if i-start > 18 || fraction > 9 {
+		return Quantity{}, false
+	}
+	var q Quantity
+	switch suffix := s[i:]; {
+	case len(suffix) == 0:
+		q.n = wideProduct(digits, pow10[9-fraction])
+	case len(suffix) == 1:
+		exp := decimalShift(suffix[0]) - fraction
+		if exp < 0 || exp >= len(pow10) {
+			return Quantity{}, false
+		}
+		q.n = wideProduct(digits, pow10[exp])
+	case len(suffix) == 2 && suffix[1] == 'i':
+		shift := binaryShift(suffix[0])
+		q.n = wideProduct(digits, pow10[9-fraction]).shl(shift)
+		if shift == 0 || q.n.hi|q.n.mid>>28 != 0 || q.n.mid == 0 && q.n.lo < nanosPerUnit {
+			return Quantity{}, false // unknown, or near a bound of binary suffixes
+		}
+		q.format = BinarySI
+	default:
+		return Quantity{}, false
+	}
+	if start > 0 {
+		q.n = q.n.neg()
+	}
+	return q, true
+}
+
+// decimalShift returns the decimal places between a nano and a suffix, or a
+// number too small for any fraction.
+func decimalShift(suffix byte) int {
+	switch suffix {
+	case 'n':
+		return 0
+	case 'u':
+		return 3
+	case 'm':
+		return 6
+	case 'k':
+		return 12
+	case 'M':
+		return 15
+	case 'G':
+		return 18
+	}
+	return -1
+}
+
+// binaryShift returns the power of two of a suffix's first letter, or 0.
+func binaryShift(suffix byte) uint {
+	switch suffix {
+	case 'K':
+		return 10
+	case 'M':
+		return 20
+	case 'G':
+		return 30
+	case 'T':
+		return 40
+	case 'P':
+		return 50
+	}
+	return 0
+}
+
+// parseLong is Parse in full, the plain form.
+func parseLong(s string) (Quantity, error) {
 	t, err := split(s)
 	if err != nil {
 		return Quantity{}, &ParseError{Value: s, Err: err}
@@ -86,7 +184,6 @@ func Parse(s string) (Quantity, error) {
 // number is a quantity's text taken apart.
 type number struct {
 	negative bool
-	digits   uint64 // whole and fraction as one integer; wraps beyond 19 digits
 	whole    string // digits before the point
 	fraction string // digits after it
 	suffix   suffix
@@ -110,7 +207,6 @@ func split(s string) (t number, err error) {
 	}
 	start := i
 	for i < len(s) && s[i]-'0' <= 9 {
-		t.digits = t.digits*10 + uint64(s[i]-'0')
 		i++
 	}
 	t.whole = s[start:i]
@@ -118,7 +214,6 @@ func split(s string) (t number, err error) {
 		i++
 		start = i
 		for i < len(s) && s[i]-'0' <= 9 {
-			t.digits = t.digits*10 + uint64(s[i]-'0')
 			i++
 		}
 		t.fraction = s[start:i]
@@ -163,23 +258,10 @@ func parseSuffix(s string) (suffix, error) {
 	return suffix{}, ErrSuffix
 }
 
-// decimal returns the magnitude in nanos when the suffix is a power of ten.
+// decimal returns the magnitude in nanos when the suffix is a power of ten, in
+// time linear in the digits whatever the exponent: digits below a nano only
+// decide the rounding.
 func (t *number) decimal() (wide, error) {
-	if t.small() {
-		exp := t.suffix.exp10 + 9 - int64(len(t.fraction))
-		if exp >= 0 && exp < int64(len(pow10)) {
-			return wideProduct(t.digits, pow10[exp]), nil
-		}
-	}
-	return t.decimalLong()
-}
-
-// small reports whether digits holds the whole number: 10^19-1 < 2^64.
-func (t *number) small() bool { return len(t.whole)+len(t.fraction) <= 19 }
-
-// decimalLong is decimal for any number of digits and any exponent, in time
-// linear in the digits: those below a nano only decide the rounding.
-func (t *number) decimalLong() (wide, error) {
 	whole := strings.TrimLeft(t.whole, "0")
 	fraction := t.fraction
 	// The value is 0.whole·fraction · 10^point, in nanos.
@@ -229,24 +311,13 @@ func (t *number) decimalLong() (wide, error) {
 // nanos.
 func binaryMax() wide { return wideProduct(math.MaxInt64, nanosPerUnit) }
 
-// binary returns the magnitude in nanos when the suffix is a power of two.
+// binary returns the magnitude in nanos when the suffix is a power of two. The
+// fraction is kept in limbs of nine decimal digits, the first of which counts
+// nanos, and doubled in place. 72 digits are enough for any suffix: multiplied
+// by 2^k, a number with 9+k fraction digits is a multiple of 5^-k nanos, and
+// what the further digits add is less than that, so it matters only whether it
+// is zero.
 func (t *number) binary() wide {
-	if t.small() && len(t.fraction) <= 9 {
-		w := wideProduct(t.digits, pow10[9-len(t.fraction)]).shl(t.suffix.exp2)
-		if w.cmp(binaryMax()) > 0 {
-			return binaryMax()
-		}
-		return w
-	}
-	return t.binaryLong()
-}
-
-// binaryLong is binary for any number of digits. The fraction is kept in limbs
-// of nine decimal digits, the first of which counts nanos, and doubled in
-// place. 72 digits are enough for any suffix: multiplied by 2^k, a number with
-// 9+k fraction digits is a multiple of 5^-k nanos, and what the further digits
-// add is less than that, so it matters only whether it is zero.
-func (t *number) binaryLong() wide {
 	whole := strings.TrimLeft(t.whole, "0")
 	if len(whole) > 18 {
 		return binaryMax() // at least 10^18 · 2^10
