@@ -1,0 +1,147 @@
+package upstream
+
+import (
+	"errors"
+	"slices"
+	"sort"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// Decision is all that upstream thinks about one pod.
+type Decision struct {
+	Gated []string // reasons why the pod may not be scheduled yet; nothing else is set then
+	Err   string   // why the attempt failed, other than by not fitting
+
+	PreFilter []string             // reasons why PreFilter rejected the pod; no node was looked at
+	Narrowed  bool                 // PreFilter left some nodes out; upstream scans the rest in random order
+	Feasible  []string             // sorted
+	Rejected  map[string]Rejection // by node
+
+	Scores map[string]map[string]int64 // weighted, by node and plugin; nil if fewer than two are feasible
+	Best   []string                    // the nodes with the highest total, sorted
+
+	Node      string // what the scheduling cycle chose; "" when nothing fits
+	Evaluated int    // nodes that the cycle looked at
+	Found     int    // nodes that it found feasible
+
+	FitError   string // without the words of PostFilter
+	Preemption *Preemption
+}
+
+// Rejection is the verdict on one node.
+type Rejection struct {
+	Plugin  string
+	Code    string
+	Reasons []string // sorted: upstream's order is that of a map
+}
+
+// Decide makes one scheduling cycle for the pod and looks at every node beside
+// it. It changes nothing but where the next scan begins.
+func (s *Scheduler) Decide(pod *v1.Pod) (*Decision, error) {
+	d := &Decision{Rejected: map[string]Rejection{}}
+	for _, pl := range s.profile.PreEnqueuePlugins() {
+		if st := pl.PreEnqueue(s.ctx, pod); !st.IsSuccess() {
+			d.Gated = st.Reasons()
+			return d, nil
+		}
+	}
+	if err := s.sched.Cache.UpdateSnapshot(s.log, s.snapshot); err != nil {
+		return nil, err
+	}
+	info, err := framework.NewPodInfo(pod)
+	if err != nil {
+		d.Err = err.Error()
+		return d, nil
+	}
+	state := framework.NewCycleState()
+	result, err := s.sched.SchedulePod(s.ctx, s.profile, state, &framework.QueuedPodInfo{PodInfo: info})
+	var unfit *framework.FitError
+	switch {
+	case errors.As(err, &unfit):
+		d.FitError = unfit.Error()
+		d.Preemption, err = s.preempt(state, pod, unfit)
+		if err != nil {
+			return nil, err
+		}
+	case err != nil:
+		d.Err = err.Error()
+		return d, nil
+	}
+	d.Node, d.Evaluated, d.Found = result.SuggestedHost, result.EvaluatedNodes, result.FeasibleNodes
+	return d, s.look(d, pod)
+}
+
+// look filters every node, and scores the feasible ones, in a cycle of its own:
+// the real one stops early, and keeps its scores to itself.
+func (s *Scheduler) look(d *Decision, pod *v1.Pod) error {
+	state := framework.NewCycleState()
+	narrow, st, _ := s.profile.RunPreFilterPlugins(s.ctx, state, pod)
+	if !st.IsSuccess() {
+		if !st.IsRejected() {
+			return st.AsError()
+		}
+		d.PreFilter = st.Reasons()
+		return nil
+	}
+	d.Narrowed = !narrow.AllNodes()
+	all, err := s.snapshot.NodeInfos().List()
+	if err != nil {
+		return err
+	}
+	var feasible []fwk.NodeInfo
+	for _, n := range all {
+		name := n.Node().Name
+		if d.Narrowed && !narrow.NodeNames.Has(name) {
+			continue
+		}
+		st := s.profile.RunFilterPluginsWithNominatedPods(s.ctx, state, pod, n)
+		switch {
+		case st.IsSuccess():
+			feasible = append(feasible, n)
+			d.Feasible = append(d.Feasible, name)
+		case st.IsRejected():
+			d.Rejected[name] = rejection(st)
+		default:
+			return st.AsError()
+		}
+	}
+	slices.Sort(d.Feasible)
+	if len(feasible) < 2 {
+		return nil
+	}
+	return s.score(d, state, pod, feasible)
+}
+
+func rejection(st *fwk.Status) Rejection {
+	return Rejection{Plugin: st.Plugin(), Code: st.Code().String(), Reasons: slices.Sorted(slices.Values(st.Reasons()))}
+}
+
+func (s *Scheduler) score(d *Decision, state fwk.CycleState, pod *v1.Pod, feasible []fwk.NodeInfo) error {
+	if st := s.profile.RunPreScorePlugins(s.ctx, state, pod, feasible); !st.IsSuccess() {
+		return st.AsError()
+	}
+	scores, st := s.profile.RunScorePlugins(s.ctx, state, pod, feasible)
+	if !st.IsSuccess() {
+		return st.AsError()
+	}
+	d.Scores = map[string]map[string]int64{}
+	best := int64(-1)
+	for _, n := range scores {
+		by := map[string]int64{}
+		for _, p := range n.Scores {
+			by[p.Name] = p.Score
+		}
+		d.Scores[n.Name] = by
+		if n.TotalScore > best {
+			best, d.Best = n.TotalScore, nil
+		}
+		if n.TotalScore == best {
+			d.Best = append(d.Best, n.Name)
+		}
+	}
+	sort.Strings(d.Best)
+	return nil
+}

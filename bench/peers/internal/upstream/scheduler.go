@@ -1,0 +1,259 @@
+// Package upstream runs the real kube-scheduler v1.36.3 in process: its cache,
+// snapshot, plugins, scheduling cycle and preemption, with the default profile,
+// on objects given as JSON and without an API server.
+//
+// One Scheduler serves any number of clusters in turn: building one takes a
+// tenth of a second, filling and emptying its cache takes microseconds. Load
+// puts a cluster in, Decide and Place work on it, and the next Load takes it
+// out again. Services, controllers, namespaces and disruption budgets go
+// straight into the informers' stores, where the plugins look them up; nothing
+// waits for an event.
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"reflect"
+	"unsafe"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	configv1 "k8s.io/kube-scheduler/config/v1"
+	"k8s.io/kubernetes/pkg/scheduler"
+	schedulerapi "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/defaultpreemption"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/feature"
+)
+
+// profileName is the one profile that a Scheduler has.
+const profileName = "default-scheduler"
+
+// Config chooses among upstream's own settings.
+type Config struct {
+	Percent     int32 // percentageOfNodesToScore; 0 is upstream's adaptive default
+	Parallelism int32 // goroutines per cycle; 1 makes truncated scans and ties deterministic
+}
+
+// Scheduler is upstream's scheduler with the cluster it was last given.
+type Scheduler struct {
+	ctx        context.Context
+	cancel     context.CancelFunc
+	log        klog.Logger
+	factory    informers.SharedInformerFactory
+	sched      *scheduler.Scheduler
+	profile    framework.Framework
+	snapshot   *internalcache.Snapshot
+	start      *int // where the next scan of the nodes begins
+	preemption *defaultpreemption.DefaultPreemption
+
+	nodes   []*v1.Node
+	pods    map[string]*v1.Pod // in the cache, by namespace/name
+	indexed []indexedObject
+	queued  []*v1.Pod
+}
+
+type indexedObject struct {
+	indexer cache.Indexer
+	object  runtime.Object
+}
+
+// New builds a Scheduler with an empty cluster.
+func New(config Config) (*Scheduler, error) {
+	silence()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Scheduler{ctx: ctx, cancel: cancel, log: klog.FromContext(ctx), pods: map[string]*v1.Pod{}}
+	if err := s.build(config); err != nil {
+		cancel()
+		return nil, fmt.Errorf("build the upstream scheduler: %w", err)
+	}
+	return s, nil
+}
+
+// silence keeps klog from writing what upstream logs about made-up clusters.
+func silence() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
+}
+
+func (s *Scheduler) build(config Config) error {
+	client := fake.NewClientset()
+	s.factory = informers.NewSharedInformerFactory(client, 0)
+	cfg, err := defaultConfig()
+	if err != nil {
+		return err
+	}
+	recorder := func(string) events.EventRecorderLogger { return &events.FakeRecorder{} }
+	s.sched, err = scheduler.New(s.ctx, client, s.factory, nil, recorder,
+		scheduler.WithProfiles(cfg.Profiles...),
+		scheduler.WithPercentageOfNodesToScore(&config.Percent),
+		scheduler.WithParallelism(config.Parallelism))
+	if err != nil {
+		return err
+	}
+	s.factory.Start(s.ctx.Done())
+	s.factory.WaitForCacheSync(s.ctx.Done())
+	s.profile = s.sched.Profiles[profileName]
+	s.snapshot = *unexported[*internalcache.Snapshot](s.sched, "nodeInfoSnapshot")
+	s.start = unexported[int](s.sched, "nextStartNodeIndex")
+	s.preemption, err = defaultpreemption.New(s.ctx, preemptionArgs(cfg), s.profile,
+		feature.NewSchedulerFeaturesFromGates(utilfeature.DefaultFeatureGate))
+	return err
+}
+
+func defaultConfig() (*schedulerapi.KubeSchedulerConfiguration, error) {
+	var versioned configv1.KubeSchedulerConfiguration
+	scheme.Scheme.Default(&versioned)
+	cfg := &schedulerapi.KubeSchedulerConfiguration{}
+	return cfg, scheme.Scheme.Convert(&versioned, cfg, nil)
+}
+
+func preemptionArgs(cfg *schedulerapi.KubeSchedulerConfiguration) *schedulerapi.DefaultPreemptionArgs {
+	for _, p := range cfg.Profiles[0].PluginConfig {
+		if args, ok := p.Args.(*schedulerapi.DefaultPreemptionArgs); ok {
+			return args
+		}
+	}
+	return nil
+}
+
+// unexported reaches a field that upstream keeps to itself but a driver needs.
+func unexported[T any](s *scheduler.Scheduler, field string) *T {
+	f := reflect.ValueOf(s).Elem().FieldByName(field)
+	return (*T)(unsafe.Pointer(f.UnsafeAddr()))
+}
+
+// Close ends the informers.
+func (s *Scheduler) Close() { s.cancel() }
+
+// Load empties the scheduler and fills it with a cluster. Pods with a node are
+// placed; the others are returned, in their order.
+func (s *Scheduler) Load(c *Cluster) (pending []*v1.Pod, err error) {
+	if err := s.clear(); err != nil {
+		return nil, err
+	}
+	for _, o := range c.lookups() {
+		s.index(s.indexerFor(o), o)
+	}
+	for _, n := range c.Nodes {
+		s.sched.Cache.AddNode(s.log, n)
+		s.nodes = append(s.nodes, n)
+	}
+	for _, p := range c.Pods {
+		complete(p)
+		s.index(s.factory.Core().V1().Pods().Informer().GetIndexer(), p)
+		if p.Spec.NodeName == "" {
+			pending = append(pending, p)
+		} else if err := s.addPod(p); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range pending {
+		if p.Status.NominatedNodeName != "" {
+			s.sched.SchedulingQueue.Add(s.ctx, p)
+			s.queued = append(s.queued, p)
+		}
+	}
+	return pending, nil
+}
+
+// complete fills in what an API server would have.
+func complete(p *v1.Pod) {
+	if p.Namespace == "" {
+		p.Namespace = v1.NamespaceDefault
+	}
+	if p.UID == "" {
+		p.UID = types.UID("uid-of-" + podName(p))
+	}
+	if p.Spec.SchedulerName == "" {
+		p.Spec.SchedulerName = profileName
+	}
+}
+
+func (s *Scheduler) clear() error {
+	for _, p := range s.queued {
+		s.sched.SchedulingQueue.Delete(p)
+	}
+	for _, p := range s.pods {
+		if err := s.dropPod(p); err != nil {
+			return fmt.Errorf("empty the cache: %w", err)
+		}
+	}
+	for _, n := range s.nodes {
+		if err := s.sched.Cache.RemoveNode(s.log, n); err != nil {
+			return fmt.Errorf("empty the cache: %w", err)
+		}
+	}
+	for _, o := range s.indexed {
+		if err := o.indexer.Delete(o.object); err != nil {
+			return fmt.Errorf("empty a store: %w", err)
+		}
+	}
+	s.queued, s.nodes, s.indexed = nil, nil, nil
+	*s.start = 0
+	return s.sched.Cache.UpdateSnapshot(s.log, s.snapshot)
+}
+
+// index makes an object visible to listers, without any event handler.
+func (s *Scheduler) index(indexer cache.Indexer, o runtime.Object) {
+	if err := indexer.Add(o); err != nil {
+		panic(fmt.Sprintf("upstream: index %T: %v", o, err)) // the key function fails for objects without metadata only
+	}
+	s.indexed = append(s.indexed, indexedObject{indexer, o})
+}
+
+func (s *Scheduler) addPod(p *v1.Pod) error {
+	if err := s.sched.Cache.AddPod(s.log, p); err != nil {
+		return err
+	}
+	s.pods[podName(p)] = p
+	return nil
+}
+
+// Place assumes the pod on the node, as the end of a scheduling cycle does.
+func (s *Scheduler) Place(pod *v1.Pod, node string) error {
+	assumed := pod.DeepCopy()
+	assumed.Spec.NodeName = node
+	if err := s.sched.Cache.AssumePod(s.log, assumed); err != nil {
+		return err
+	}
+	s.pods[podName(pod)] = assumed
+	s.sched.SchedulingQueue.DeleteNominatedPodIfExists(assumed)
+	s.index(s.factory.Core().V1().Pods().Informer().GetIndexer(), assumed)
+	return nil
+}
+
+// Remove takes a placed pod out of the cluster, as its deletion does.
+func (s *Scheduler) Remove(pod *v1.Pod) error {
+	if err := s.dropPod(pod); err != nil {
+		return err
+	}
+	return s.factory.Core().V1().Pods().Informer().GetIndexer().Delete(pod)
+}
+
+func (s *Scheduler) dropPod(p *v1.Pod) error {
+	name := podName(p)
+	assumed, err := s.sched.Cache.IsAssumedPod(p)
+	if err != nil {
+		return err
+	}
+	if assumed {
+		err = s.sched.Cache.ForgetPod(s.log, p)
+	} else {
+		err = s.sched.Cache.RemovePod(s.log, p)
+	}
+	delete(s.pods, name)
+	return err
+}
+
+func podName(p *v1.Pod) string { return p.Namespace + "/" + p.Name }
