@@ -1,11 +1,11 @@
 package selector
 
 import (
-	"cmp"
 	"iter"
 	"math/bits"
 	"slices"
 	"strings"
+	"unique"
 )
 
 // Labels is an immutable set of labels, sorted by key, built once and matched
@@ -18,19 +18,19 @@ type Labels struct{ set *labelSet }
 type labelSet struct {
 	first uint64   // tags of labels 0 to 7
 	rest  []uint64 // tags of labels 8 and up
-	pairs []pair
+	pairs []handle // sorted by key
 }
 
-// pair is one label as a single text "key=value", so that an equality
-// requirement needs one string comparison. keyLen tells where the key ends:
-// keys that were never validated may contain '='.
-type pair struct {
-	text   string
-	keyLen int
-}
+// pair is one label.
+type pair struct{ key, value string }
 
-func (p *pair) key() string   { return p.text[:p.keyLen] }
-func (p *pair) value() string { return p.text[p.keyLen+1:] }
+// handle stands for a pair: two handles are equal if and only if the pairs
+// are, so an equality requirement costs one comparison of pointers. Pairs are
+// shared by all sets and selectors of the process, and unused ones are
+// collected by the runtime, so labels of passing objects do not pile up.
+type handle = unique.Handle[pair]
+
+func handleOf(key, value string) handle { return unique.Make(pair{key, value}) }
 
 // NewLabels copies m into a sorted immutable set. Nothing is validated: labels
 // of stored objects are taken as they are.
@@ -38,35 +38,25 @@ func NewLabels(m map[string]string) Labels {
 	if len(m) == 0 {
 		return Labels{}
 	}
-	var text strings.Builder
-	size := 0
+	handles := make([]handle, 0, len(m))
 	for key, value := range m {
-		size += len(key) + 1 + len(value)
+		handles = append(handles, handleOf(key, value))
 	}
-	text.Grow(size)
-	pairs := make([]pair, 0, len(m))
-	for key, value := range m {
-		from := text.Len()
-		text.WriteString(key)
-		text.WriteByte('=')
-		text.WriteString(value)
-		pairs = append(pairs, pair{text.String()[from:], len(key)})
-	}
-	return labelsOf(pairs)
+	return labelsOf(handles)
 }
 
-// labelsOf takes pairs with distinct keys, in any order, and owns them.
-func labelsOf(pairs []pair) Labels {
-	if len(pairs) == 0 {
+// labelsOf takes labels with distinct keys, in any order, and owns the slice.
+func labelsOf(handles []handle) Labels {
+	if len(handles) == 0 {
 		return Labels{}
 	}
-	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key(), b.key()) })
-	set := &labelSet{pairs: pairs}
-	if words := (len(pairs) - 1) / 8; words > 0 {
+	slices.SortFunc(handles, func(a, b handle) int { return strings.Compare(a.Value().key, b.Value().key) })
+	set := &labelSet{pairs: handles}
+	if words := (len(handles) - 1) / 8; words > 0 {
 		set.rest = make([]uint64, words)
 	}
-	for i := range pairs {
-		tag := uint64(keyTag(pairs[i].key())) << (i % 8 * 8)
+	for i, h := range handles {
+		tag := uint64(keyTag(h.Value().key)) << (i % 8 * 8)
 		if i < 8 {
 			set.first |= tag
 		} else {
@@ -89,10 +79,7 @@ func (l Labels) Lookup(key string) (string, bool) {
 	if l.set == nil {
 		return "", false
 	}
-	if p := l.set.find(key, keyTag(key)); p != nil {
-		return p.value(), true
-	}
-	return "", false
+	return l.set.find(key, tagWord(key))
 }
 
 // All yields the labels in key order.
@@ -101,8 +88,8 @@ func (l Labels) All() iter.Seq2[string, string] {
 		if l.set == nil {
 			return
 		}
-		for i := range l.set.pairs {
-			if p := &l.set.pairs[i]; !yield(p.key(), p.value()) {
+		for _, h := range l.set.pairs {
+			if p := h.Value(); !yield(p.key, p.value) {
 				return
 			}
 		}
@@ -136,42 +123,23 @@ func (l Labels) String() string {
 		return ""
 	}
 	texts := make([]string, 0, l.Len())
-	for _, p := range l.set.pairs {
-		texts = append(texts, p.text)
+	for key, value := range l.All() {
+		texts = append(texts, key+"="+value)
 	}
 	slices.Sort(texts)
 	return strings.Join(texts, ",")
 }
 
-// find returns the label with this key, or nil.
-func (s *labelSet) find(key string, tag byte) *pair {
-	want := uint64(tag) * lowBits
+// find returns the value of the label with this key, whose tags are given.
+func (s *labelSet) find(key string, tags uint64) (string, bool) {
 	for word, base := s.first, 0; ; base += 8 {
-		for hits := equalBytes(word, want); hits != 0; hits &= hits - 1 {
-			p := &s.pairs[base+bits.TrailingZeros64(hits)/8]
-			if p.keyLen == len(key) && p.key() == key {
-				return p
+		for hits := equalBytes(word, tags); hits != 0; hits &= hits - 1 {
+			if p := s.pairs[base+slot(hits)].Value(); p.key == key {
+				return p.value, true
 			}
 		}
 		if base/8 >= len(s.rest) {
-			return nil
-		}
-		word = s.rest[base/8]
-	}
-}
-
-// has reports whether the set holds the label text, whose key has keyLen bytes.
-func (s *labelSet) has(text string, keyLen int, tag byte) bool {
-	want := uint64(tag) * lowBits
-	for word, base := s.first, 0; ; base += 8 {
-		for hits := equalBytes(word, want); hits != 0; hits &= hits - 1 {
-			p := &s.pairs[base+bits.TrailingZeros64(hits)/8]
-			if p.keyLen == keyLen && p.text == text {
-				return true
-			}
-		}
-		if base/8 >= len(s.rest) {
-			return false
+			return "", false
 		}
 		word = s.rest[base/8]
 	}
@@ -188,6 +156,12 @@ func equalBytes(a, b uint64) uint64 {
 	x := a ^ b
 	return ^((x&^highBits + ^uint64(highBits)) | x) & highBits
 }
+
+// slot is the number of the lowest byte that equalBytes marked.
+func slot(hits uint64) int { return int(uint(bits.TrailingZeros64(hits)) / 8) }
+
+// tagWord repeats the tag of key in every byte.
+func tagWord(key string) uint64 { return uint64(keyTag(key)) * lowBits }
 
 // keyTag maps a key to 1..255; 0 marks an unused slot. It need not be strong:
 // keys that collide, by chance or on purpose, cost one comparison more.

@@ -42,14 +42,14 @@ func Parse(input string) (Selector, error) {
 	if err := p.selector(); err != nil {
 		return Nothing(), err
 	}
-	if len(p.tests) == 0 {
+	if len(p.clauses) == 0 {
 		return Everything(), nil
 	}
-	sortTestsByKey(p.tests)
-	return assemble(p.tests), nil
+	sortClausesByKey(p.clauses)
+	return assemble(p.clauses), nil
 }
 
-// MustParse is Parse for constants in programs and tests; it panics on error.
+// MustParse is Parse for constants in programs and clauses; it panics on error.
 func MustParse(input string) Selector {
 	s, err := Parse(input)
 	if err != nil {
@@ -85,9 +85,8 @@ type parser struct {
 	from, to int
 	tok      token
 
-	tests  []test
-	values []string        // backing of all value lists
-	texts  strings.Builder // backing of the "key=value" texts that input does not hold as such
+	clauses []clause
+	labels  []handle // backing of all value lists
 }
 
 func (p *parser) literal() string { return p.input[p.from:p.to] }
@@ -178,7 +177,7 @@ func (p *parser) selector() error {
 	// Most selectors are short: one allocation serves them. Long ones grow, so
 	// that commas inside a list cannot make a small input claim much memory.
 	commas := strings.Count(p.input, ",")
-	p.tests = make([]test, 0, min(commas+1, 8))
+	p.clauses = make([]clause, 0, min(commas+1, 8))
 	for {
 		if err := p.requirement(); err != nil {
 			return err
@@ -207,24 +206,25 @@ func (p *parser) requirement() error {
 	if p.tok != tokenWord {
 		return p.unexpectedInRequirement(", expected: identifier")
 	}
-	key, keyFrom := p.literal(), p.from
+	key := p.literal()
 	if !ValidKey(key) {
-		return &ParseError{p.input, keyFrom, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
+		return &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
 	}
-	p.tests = append(p.tests, test{key: key, tag: keyTag(key), op: op})
+	p.clauses = append(p.clauses, newClause(key, op))
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
 		return nil
 	}
-	t := &p.tests[len(p.tests)-1]
-	if t.op = p.operator(); t.op == 0 {
+	c := &p.clauses[len(p.clauses)-1]
+	if c.op = p.operator(); c.op == 0 {
 		return p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
 	}
+	c.absentOK = c.op.absentOK()
 	p.next()
-	if t.op == In || t.op == NotIn {
-		return p.list(t)
+	if c.op == In || c.op == NotIn {
+		return p.list(c)
 	}
-	return p.exactValue(t, keyFrom)
+	return p.exactValue(c)
 }
 
 // operator is the operator that the current token stands for, or 0.
@@ -251,33 +251,26 @@ func (p *parser) operator() Operator {
 	return 0
 }
 
-func (p *parser) exactValue(t *test, keyFrom int) error {
+func (p *parser) exactValue(c *clause) error {
 	at, value := p.from, ""
 	switch p.tok {
 	case tokenWord:
 		value = p.literal()
 	case tokenEnd, tokenComma:
-		at = p.to - len(value)
 	default:
 		return p.unexpectedInRequirement(", expected: identifier")
 	}
-	if t.op == Gt || t.op == Lt {
+	if c.op == Gt || c.op == Lt {
 		bound, isInt := parseInt(value)
 		if !isInt {
-			return p.valueError(t, at, value)
+			return p.valueError(c, at, value)
 		}
-		t.bound = bound
+		c.bound = bound
 	}
 	if !ValidValue(value) {
-		return p.valueError(t, at, value)
+		return p.valueError(c, at, value)
 	}
-	// "key=value" often stands in the input just so.
-	if valueFrom := keyFrom + len(t.key) + 1; t.op == Equals && p.input[valueFrom-1] == '=' &&
-		(value == "" || valueFrom == p.from) {
-		t.text = p.input[keyFrom : valueFrom+len(value)]
-	} else {
-		t.text = p.joined(t.key, value)
-	}
+	c.setValue(value)
 	if p.tok == tokenWord {
 		p.next()
 	}
@@ -285,14 +278,12 @@ func (p *parser) exactValue(t *test, keyFrom int) error {
 }
 
 // list reads "(" values ")" after in or notin.
-func (p *parser) list(t *test) error {
+func (p *parser) list(c *clause) error {
 	if p.tok != tokenOpen {
 		return p.unexpectedInRequirement(" expected: '('")
 	}
-	if p.values == nil {
-		p.values = make([]string, 0, min(strings.Count(p.input[p.to:], ",")+1, 16))
-	}
-	start, badAt := len(p.values), -1
+	var scratch [scanMax]string
+	values, badAt := scratch[:0], -1
 	p.next()
 	if p.tok != tokenWord && p.tok != tokenComma && p.tok != tokenClose {
 		return p.unexpectedInRequirement(", expected: ',', ')' or identifier")
@@ -311,64 +302,61 @@ func (p *parser) list(t *test) error {
 		} else if p.tok != tokenComma && p.tok != tokenClose {
 			return p.unexpectedInRequirement(", expected: ',', or identifier")
 		}
-		p.values = append(p.values, value)
+		values = append(values, value)
 		if p.tok == tokenClose {
 			break
 		}
 		p.next()
 	}
-	values := p.values[start:]
 	slices.Sort(values)
 	values = slices.Compact(values)
 	if badAt >= 0 {
-		return p.valueError(t, badAt, values...)
+		return p.valueError(c, badAt, slices.Clone(values)...) // values itself stays on the stack
 	}
-	p.values = p.values[:start+len(values)]
 	if len(values) == 1 {
-		t.text = p.joined(t.key, values[0])
+		c.setValue(values[0])
 	} else {
-		t.values = slices.Clip(values)
+		c.labels = p.handles(c.key, values)
 	}
 	p.next()
 	return nil
 }
 
-func (p *parser) valueError(t *test, at int, values ...string) error {
-	return &ParseError{p.input, at, inRequirement + requirementFaults("", t.key, t.op, values).Error()}
-}
-
-// joined builds "key=value" in memory that all such texts of p share: together
-// they are no longer than the input.
-func (p *parser) joined(key, value string) string {
-	if p.texts.Cap() == 0 {
-		p.texts.Grow(len(p.input))
+// handles takes the handles of one list from memory that all lists share.
+func (p *parser) handles(key string, values []string) []handle {
+	if p.labels == nil {
+		p.labels = make([]handle, 0, max(len(values), min(strings.Count(p.input, ",")+1, scanMax)))
 	}
-	from := p.texts.Len()
-	p.texts.WriteString(key)
-	p.texts.WriteByte('=')
-	p.texts.WriteString(value)
-	return p.texts.String()[from:]
+	start := len(p.labels)
+	for _, v := range values {
+		p.labels = append(p.labels, handleOf(key, v))
+	}
+	return slices.Clip(p.labels[start:])
 }
 
-// sortTestsByKey is sortByKey for tests; the short case is what sort.Sort does
+func (p *parser) valueError(c *clause, at int, values ...string) error {
+	return &ParseError{p.input, at, inRequirement + requirementFaults("", c.key, c.op, values).Error()}
+}
+
+// sortClausesByKey is sortByKey for clauses; the short case is what sort.Sort does
 // with short lists.
-func sortTestsByKey(tests []test) {
-	if len(tests) > 12 {
-		sort.Sort(testsByKey(tests))
+func sortClausesByKey(clauses []clause) {
+	if len(clauses) > 12 {
+		sort.Sort(clausesByKey(clauses))
 		return
 	}
-	for i := 1; i < len(tests); i++ {
-		for j := i; j > 0 && tests[j].key < tests[j-1].key; j-- {
-			tests[j], tests[j-1] = tests[j-1], tests[j]
+	for i := 1; i < len(clauses); i++ {
+		for j := i; j > 0 && clauses[j].key < clauses[j-1].key; j-- {
+			clauses[j], clauses[j-1] = clauses[j-1], clauses[j]
 		}
 	}
 }
 
-type testsByKey []test
+type clausesByKey []clause
 
-func (a testsByKey) Len() int           { return len(a) }
-func (a testsByKey) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a testsByKey) Less(i, j int) bool { return a[i].key < a[j].key }
+func (a clausesByKey) Len() int           { return len(a) }
+func (a clausesByKey) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a clausesByKey) Less(i, j int) bool { return a[i].key < a[j].key }
 
 // ParseLabels reads a label set, "a=1,b=2": pairs split at commas, each with
 // exactly one '=', blanks around keys and values dropped, keys and values

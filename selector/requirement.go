@@ -11,10 +11,10 @@ type Operator uint8
 
 // The operators. Equals and DoubleEquals mean the same and print as written.
 const (
-	In           Operator = iota + 1 // the label is there and its value is listed
-	NotIn                            // the label is absent, or its value is not listed
-	Equals                           // In with one value, written =
+	Equals       Operator = iota + 1 // In with one value, written =
 	DoubleEquals                     // In with one value, written ==
+	In                               // the label is there and its value is listed
+	NotIn                            // the label is absent, or its value is not listed
 	NotEquals                        // NotIn with one value, written !=
 	Exists                           // the label is there
 	DoesNotExist                     // the label is absent

@@ -12,8 +12,8 @@ import (
 // a small value to be passed by value. The zero Selector is Nothing, so that a
 // selector somebody forgot to set selects no object instead of all of them.
 type Selector struct {
-	tests      []test // in the order of evaluation; test.pos gives the printed order
-	selectable bool   // false only for Nothing
+	clauses    []clause // in the order of evaluation; clause.pos gives the printed order
+	selectable bool     // false only for Nothing
 }
 
 // Everything matches every set of labels, the empty one included.
@@ -81,23 +81,23 @@ func compile(requirements []Requirement) Selector {
 	if len(requirements) == 0 {
 		return Everything()
 	}
-	tests := make([]test, len(requirements))
+	clauses := make([]clause, len(requirements))
 	for i, r := range requirements {
-		tests[i] = testOf(r)
+		clauses[i] = clauseOf(r)
 	}
-	return assemble(tests)
+	return assemble(clauses)
 }
 
-// assemble takes tests in printed order, owns them, and puts them into the
+// assemble takes clauses in printed order, owns them, and puts them into the
 // order of evaluation: what rejects most objects for the least work goes first.
-func assemble(tests []test) Selector {
-	for i := range tests {
-		tests[i].pos = uint32(i)
+func assemble(clauses []clause) Selector {
+	for i := range clauses {
+		clauses[i].pos = uint32(i)
 	}
-	if len(tests) > 1 {
-		sortTests(tests)
+	if len(clauses) > 1 {
+		sortClauses(clauses)
 	}
-	return Selector{tests: tests, selectable: true}
+	return Selector{clauses: clauses, selectable: true}
 }
 
 // sortByKey orders requirements for printing. Upstream sorts with sort.Sort,
@@ -127,8 +127,19 @@ func (s Selector) Matches(labels Labels) bool {
 	if set == nil {
 		return s.matchesEmpty()
 	}
-	for i := range s.tests {
-		if !s.tests[i].matches(set) {
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		hits := equalBytes(set.first, c.tags)
+		var ok bool
+		switch {
+		case hits == 0 && len(set.rest) == 0:
+			ok = c.absentOK
+		case c.single && hits != 0 && set.pairs[slot(hits)] == c.label:
+			ok = c.labelOK
+		default:
+			ok = c.matches(set, hits)
+		}
+		if !ok {
 			return false
 		}
 	}
@@ -136,8 +147,8 @@ func (s Selector) Matches(labels Labels) bool {
 }
 
 func (s Selector) matchesEmpty() bool {
-	for i := range s.tests {
-		if !s.tests[i].matchesValue("", false) {
+	for i := range s.clauses {
+		if !s.clauses[i].matchesValue("", false) {
 			return false
 		}
 	}
@@ -146,10 +157,10 @@ func (s Selector) matchesEmpty() bool {
 
 // MatchesMap is Matches on a plain map, for one-off questions.
 func (s Selector) MatchesMap(labels map[string]string) bool {
-	for i := range s.tests {
-		t := &s.tests[i]
-		value, present := labels[t.key]
-		if !t.matchesValue(value, present) {
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		value, present := labels[c.key]
+		if !c.matchesValue(value, present) {
 			return false
 		}
 	}
@@ -157,24 +168,24 @@ func (s Selector) MatchesMap(labels map[string]string) bool {
 }
 
 // IsEverything reports whether s has no requirement and so matches every set.
-func (s Selector) IsEverything() bool { return s.selectable && len(s.tests) == 0 }
+func (s Selector) IsEverything() bool { return s.selectable && len(s.clauses) == 0 }
 
 // IsNothing reports whether s is Nothing. A selector that merely contradicts
 // itself is not; Satisfiable decides that.
 func (s Selector) IsNothing() bool { return !s.selectable }
 
 // Len is the number of requirements.
-func (s Selector) Len() int { return len(s.tests) }
+func (s Selector) Len() int { return len(s.clauses) }
 
 // Requirements returns the requirements in printed order: sorted by key. ok is
 // false for Nothing, which no list of requirements expresses.
 func (s Selector) Requirements() (requirements []Requirement, ok bool) {
-	if len(s.tests) == 0 {
+	if len(s.clauses) == 0 {
 		return nil, s.selectable
 	}
-	requirements = make([]Requirement, len(s.tests))
-	for i := range s.tests {
-		requirements[s.tests[i].pos] = s.tests[i].requirement()
+	requirements = make([]Requirement, len(s.clauses))
+	for i := range s.clauses {
+		requirements[s.clauses[i].pos] = s.clauses[i].requirement()
 	}
 	return requirements, true
 }
@@ -208,16 +219,16 @@ func (s Selector) String() string {
 // the first requirement on that key demands a single one. Like upstream's, it
 // may miss one (a in (1,2),a=1) but never names a wrong one.
 func (s Selector) RequiresExactMatch(key string) (value string, found bool) {
-	var first *test
-	for i := range s.tests {
-		if t := &s.tests[i]; t.key == key && (first == nil || t.pos < first.pos) {
-			first = t
+	var first *clause
+	for i := range s.clauses {
+		if c := &s.clauses[i]; c.key == key && (first == nil || c.pos < first.pos) {
+			first = c
 		}
 	}
-	if first == nil || first.op != In && first.op != Equals && first.op != DoubleEquals || first.text == "" {
+	if first == nil || first.op != In && first.op != Equals && first.op != DoubleEquals || !first.single {
 		return "", false
 	}
-	return first.text[len(key)+1:], true
+	return first.label.Value().value, true
 }
 
 // Equal reports whether both selectors have the same requirements in the same
@@ -229,7 +240,7 @@ func (s Selector) Equal(other Selector) bool {
 }
 
 // evaluationRank puts what is selective and cheap first. The order cannot
-// change a result: the tests are pure.
+// change a result: the clauses are pure.
 func (o Operator) evaluationRank() int {
 	switch o {
 	case Equals, DoubleEquals:
@@ -244,14 +255,14 @@ func (o Operator) evaluationRank() int {
 	return 4
 }
 
-func sortTests(tests []test) {
-	if len(tests) > 12 {
-		slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(a.op.evaluationRank(), b.op.evaluationRank()) })
+func sortClauses(clauses []clause) {
+	if len(clauses) > 12 {
+		slices.SortStableFunc(clauses, func(a, b clause) int { return cmp.Compare(a.op.evaluationRank(), b.op.evaluationRank()) })
 		return
 	}
-	for i := 1; i < len(tests); i++ {
-		for j := i; j > 0 && tests[j].op.evaluationRank() < tests[j-1].op.evaluationRank(); j-- {
-			tests[j], tests[j-1] = tests[j-1], tests[j]
+	for i := 1; i < len(clauses); i++ {
+		for j := i; j > 0 && clauses[j].op.evaluationRank() < clauses[j-1].op.evaluationRank(); j-- {
+			clauses[j], clauses[j-1] = clauses[j-1], clauses[j]
 		}
 	}
 }
