@@ -1,0 +1,191 @@
+package proxyrules
+
+import (
+	"errors"
+	"iter"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+type serviceKey struct{ namespace, name string }
+
+// Compile turns Services and EndpointSlices into a RuleSet for the node that
+// cfg describes. The order of the objects does not matter.
+//
+// Objects that must be refused (hostile names, values outside their range,
+// two objects of one name) make Compile fail with all of them joined, each a
+// *InputError; with cfg.SkipRefused they are left out and listed instead.
+// The inputs are not kept or changed.
+func Compile(cfg Config, services []Service, endpointSlices []EndpointSlice) (*RuleSet, error) {
+	n, err := cfg.compile()
+	if err != nil {
+		return nil, err
+	}
+	r := &RuleSet{node: n}
+	var ns notices
+	bySvc := r.parseSlices(endpointSlices, &ns)
+	r.compilePolicies(services, bySvc, &ns)
+	if len(r.refused) > 0 && !cfg.SkipRefused {
+		slices.SortFunc(r.refused, compareInputErrors)
+		errs := make([]error, len(r.refused))
+		for i, e := range r.refused {
+			errs[i] = e
+		}
+		return nil, errors.Join(errs...)
+	}
+	r.finish(ns)
+	return r, nil
+}
+
+// parseSlices groups the slices by service, in the order of their names.
+func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]*parsedSlice {
+	seen := make(map[serviceKey]bool, len(in))
+	out := make(map[serviceKey][]*parsedSlice, len(in))
+	for i := range in {
+		s := &in[i]
+		p, err := r.node.parseSlice(s, ns)
+		if err == nil && p != nil {
+			k := serviceKey{p.namespace, p.name}
+			if seen[k] {
+				err = refuse(s.object(), "metadata.name", p.name, "a name that no other EndpointSlice of the namespace has")
+			}
+			seen[k] = true
+		}
+		switch {
+		case err != nil:
+			r.refused = append(r.refused, err)
+		case p != nil:
+			k := serviceKey{p.namespace, p.service}
+			out[k] = append(out[k], p)
+		}
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b *parsedSlice) int { return cmpString(a.name, b.name) })
+	}
+	return out
+}
+
+func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSlice, ns *notices) {
+	seen := make(map[serviceKey]bool, len(in))
+	for i := range in {
+		s := &in[i]
+		k := serviceKey{s.Metadata.Namespace, s.Metadata.Name}
+		policies, err := r.node.policies(s, ns)
+		if err == nil && seen[k] && s.watched() {
+			err = refuse(s.object(), "metadata.name", s.Metadata.Name, "a name that no other Service of the namespace has")
+		}
+		if err != nil {
+			r.refused = append(r.refused, err)
+			continue
+		}
+		seen[k] = true
+		for _, p := range policies {
+			p.All = backends(p.Key, bySvc[k])
+			p.categorize(r.node)
+		}
+		r.policies = append(r.policies, policies...)
+	}
+}
+
+// finish derives what needs all policies: order, frontends, conflicts.
+func (r *RuleSet) finish(ns notices) {
+	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
+	holder := make(map[frontKey]*Policy, 2*len(r.policies))
+	for _, p := range r.policies {
+		for f := range p.eachFrontend {
+			k := f.key()
+			h := holder[k]
+			if h == nil {
+				holder[k], h = p, p
+			}
+			if h != p {
+				if p.lost == nil {
+					p.lost = map[frontKey]bool{}
+				}
+				p.lost[k] = true
+				ns.add("Service "+p.Key.Namespace+"/"+p.Key.Service, f.Kind.String(), f.text(),
+					"already held by Service port "+h.Key.String()+", which keeps it")
+				continue
+			}
+			r.frontends = append(r.frontends, f)
+		}
+	}
+	slices.SortFunc(ns, compareDiagnostics)
+	r.diagnostics = slices.CompactFunc(ns, func(a, b Diagnostic) bool { return a == b })
+	slices.SortFunc(r.refused, compareInputErrors)
+	r.table = newTable(r)
+}
+
+// frontKey is what two frontends must not share. A node port has no address.
+type frontKey struct {
+	addr     netip.Addr
+	port     uint16
+	protocol Protocol
+}
+
+func (f Frontend) key() frontKey { return frontKey{f.Address, f.Port, f.Protocol} }
+
+func (f Frontend) text() string {
+	port := strconv.Itoa(int(f.Port)) + "/" + f.Protocol.String()
+	if f.Kind == NodePortFrontend {
+		return port
+	}
+	return f.Address.String() + " " + port
+}
+
+// eachFrontend yields the addresses of a policy in the order in which rules
+// capture them.
+func (p *Policy) eachFrontend(yield func(Frontend) bool) {
+	f := Frontend{Kind: ClusterIPFrontend, Address: p.ClusterIP, Port: p.Port, Protocol: p.Key.Protocol, Policy: p}
+	if !yield(f) {
+		return
+	}
+	f.Kind = ExternalIPFrontend
+	for _, f.Address = range p.ExternalIPs {
+		if !yield(f) {
+			return
+		}
+	}
+	f.Kind = LoadBalancerFrontend
+	for _, f.Address = range p.LoadBalancerIPs {
+		if !yield(f) {
+			return
+		}
+	}
+	if p.NodePort != 0 {
+		yield(Frontend{Kind: NodePortFrontend, Port: p.NodePort, Protocol: p.Key.Protocol, Policy: p})
+	}
+}
+
+// captures yields each address that p holds once, with all the fields that
+// name it: one address may be an external IP and a load balancer's at once.
+func (p *Policy) captures() iter.Seq2[frontKey, kindSet] {
+	return func(yield func(frontKey, kindSet) bool) {
+		var seen []frontKey
+		for f := range p.eachFrontend {
+			k := f.key()
+			if p.lost[k] || slices.Contains(seen, k) {
+				continue
+			}
+			seen = append(seen, k)
+			var kinds kindSet
+			for g := range p.eachFrontend {
+				if g.key() == k {
+					kinds |= 1 << g.Kind
+				}
+			}
+			if !yield(k, kinds) {
+				return
+			}
+		}
+	}
+}
+
+func compareInputErrors(a, b *InputError) int {
+	return cmpOr(cmpString(a.Object, b.Object), cmpString(a.Field, b.Field), cmpString(a.Value, b.Value))
+}
+
+func compareDiagnostics(a, b Diagnostic) int {
+	return cmpOr(cmpString(a.Object, b.Object), cmpString(a.Field, b.Field), cmpString(a.Value, b.Value), cmpString(a.Message, b.Message))
+}

@@ -1,0 +1,399 @@
+package proxyrules
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+)
+
+// largeEndpoints is the number of endpoints beyond which comments are left
+// out of the chains of services and endpoints: they are a third of the text.
+const largeEndpoints = 1000
+
+// AppendIPTables appends the complete rules as input for
+//
+//	iptables-restore --noflush --counters
+//
+// (ip6tables-restore for IPv6) and returns the extended buffer. The text
+// fills chains of its own; AppendIPTablesJumps makes the kernel enter them.
+// Equal state gives equal bytes.
+func (r *RuleSet) AppendIPTables(dst []byte) []byte {
+	w := iptablesText{node: r.node, comments: r.endpointCount() <= largeEndpoints}
+	w.begin()
+	for _, p := range r.policies {
+		w.policy(p)
+	}
+	w.end()
+	dst = append(dst, "*filter\n"...)
+	dst = append(dst, w.filter...)
+	dst = append(dst, "COMMIT\n*nat\n"...)
+	dst = append(dst, w.chains...)
+	dst = append(dst, w.rules...)
+	return append(dst, "COMMIT\n"...)
+}
+
+func (r *RuleSet) endpointCount() int {
+	total := 0
+	for _, p := range r.policies {
+		total += len(p.All)
+	}
+	return total
+}
+
+// iptablesText collects the parts of the text, which are grouped by table
+// and not by service.
+type iptablesText struct {
+	node     *node
+	comments bool // on the chains of services and endpoints
+
+	filter []byte // table filter: chain lines, then rules
+	chains []byte // table nat: chain lines
+	rules  []byte // table nat: rules
+
+	name    string // "ns/name:port" of the current policy
+	proto   string
+	cluster string // chain names of the current policy
+	local   string
+	ext     string
+	fw      string
+	sep     []string // chains of p.Reachable
+}
+
+func (w *iptablesText) begin() {
+	for _, c := range []string{"KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"} {
+		w.filter = appendChainLine(w.filter, c)
+	}
+	for _, c := range []string{"KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"} {
+		w.chains = appendChainLine(w.chains, c)
+	}
+	mark := fmt.Sprintf("%#08x", w.node.mark)
+	w.rules = fmt.Appendf(w.rules, "-A KUBE-POSTROUTING -m mark ! --mark %s/%s -j RETURN\n", mark, mark)
+	w.rules = fmt.Appendf(w.rules, "-A KUBE-POSTROUTING -j MARK --xor-mark %s\n", mark)
+	w.rules = append(w.rules, `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully`+"\n"...)
+	w.rules = fmt.Appendf(w.rules, "-A KUBE-MARK-MASQ -j MARK --or-mark %s\n", mark)
+	if w.node.localhostPorts {
+		// Node ports on localhost need route_localnet, which lets martians in.
+		w.filter = appendChainLine(w.filter, "KUBE-FIREWALL")
+		w.filter = append(w.filter, `-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`+"\n"...)
+	}
+}
+
+func (w *iptablesText) end() {
+	for _, dest := range w.nodePortDestinations() {
+		w.rules = append(w.rules, `-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" `...)
+		w.rules = append(w.rules, dest...)
+		w.rules = append(w.rules, " -j KUBE-NODEPORTS\n"...)
+	}
+	mark := fmt.Sprintf("%#08x", w.node.mark)
+	w.filter = append(w.filter, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"...)
+	w.filter = fmt.Appendf(w.filter, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark %s/%s -j ACCEPT`+"\n", mark, mark)
+	w.filter = append(w.filter, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`+"\n"...)
+}
+
+// nodePortDestinations are the matches that lead to KUBE-NODEPORTS.
+func (w *iptablesText) nodePortDestinations() []string {
+	n := w.node
+	if n.nodePorts == nil {
+		switch {
+		case n.family == IPv6:
+			return []string{"-m addrtype --dst-type LOCAL ! -d ::1/128"}
+		case !n.localhostPorts:
+			return []string{"-m addrtype --dst-type LOCAL ! -d 127.0.0.0/8"}
+		}
+		return []string{"-m addrtype --dst-type LOCAL"}
+	}
+	var out []string
+	for _, ip := range n.nodePortIPs {
+		if !ip.IsLoopback() || n.localhostPorts {
+			out = append(out, "-d "+ip.String())
+		}
+	}
+	return out
+}
+
+func (w *iptablesText) policy(p *Policy) {
+	w.name, w.proto = p.Key.String(), p.Key.Protocol.String()
+	w.cluster = string(appendIPTablesChain(nil, chainCluster, p.Key, ""))
+	hash := w.cluster[len(chainCluster):]
+	w.local, w.ext, w.fw = chainLocal+hash, chainExternal+hash, chainFirewall+hash
+	w.sep = w.sep[:0]
+	for i := range p.Reachable {
+		w.sep = append(w.sep, string(appendIPTablesChain(nil, chainEndpoint, p.Key, p.Reachable[i].text)))
+	}
+	for f := range p.eachFrontend {
+		if !p.lost[f.key()] {
+			w.frontend(f)
+		}
+	}
+	if p.HealthCheckNodePort != 0 {
+		w.filter = fmt.Appendf(w.filter, `-A KUBE-NODEPORTS -m comment --comment "%s health check node port" -m tcp -p tcp --dport %d -j ACCEPT`+"\n", w.name, p.HealthCheckNodePort)
+	}
+	w.internalMasquerade(p)
+	w.external(p)
+	w.firewall(p)
+	w.balance(p, w.cluster, p.Cluster)
+	w.balance(p, w.local, p.Local)
+	w.endpoints(p)
+}
+
+// frontend captures one address: in nat when there is a chain to jump to, in
+// filter when there is nothing to reach.
+func (w *iptablesText) frontend(f Frontend) {
+	p := f.Policy
+	chain, table := "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"
+	comment, target, missing := "", w.ext, p.lacksExternal()
+	switch f.Kind {
+	case ClusterIPFrontend:
+		comment, table, target = `"`+w.name+` cluster IP"`, "KUBE-SERVICES", w.cluster
+		if p.InternalLocal {
+			target = w.local
+		}
+		if missing = len(p.internal()) == 0; missing {
+			target = ""
+		}
+	case ExternalIPFrontend:
+		comment = `"` + w.name + ` external IP"`
+	case LoadBalancerFrontend:
+		comment = `"` + w.name + ` loadbalancer IP"`
+		if len(p.SourceRanges) > 0 {
+			target = w.fw
+		}
+	case NodePortFrontend:
+		chain, comment = "KUBE-NODEPORTS", w.name
+	}
+	if p.HasEndpoints && target != "" {
+		w.rules = w.match(append(w.rules, "-A "...), chain, comment, f)
+		w.rules = appendTarget(w.rules, target)
+	}
+	if f.Kind == LoadBalancerFrontend && p.HasEndpoints && len(p.SourceRanges) > 0 {
+		refused := `"` + w.name + " traffic not accepted by " + w.fw + `"`
+		w.filter = w.match(append(w.filter, "-A "...), "KUBE-PROXY-FIREWALL", refused, f)
+		w.filter = appendTarget(w.filter, "DROP")
+	}
+	if missing {
+		reason := `"` + w.name + ` has no endpoints"`
+		if p.HasEndpoints {
+			reason = `"` + w.name + ` has no local endpoints"`
+		}
+		if f.Kind == NodePortFrontend {
+			reason += " -m addrtype --dst-type LOCAL"
+		}
+		w.filter = w.match(append(w.filter, "-A "...), table, reason, f)
+		w.filter = appendTarget(w.filter, p.missing().String())
+	}
+}
+
+// match appends chain, comment and the match on protocol, address and port.
+func (w *iptablesText) match(dst []byte, chain, comment string, f Frontend) []byte {
+	dst = append(dst, chain...)
+	dst = append(dst, " -m comment --comment "...)
+	dst = append(dst, comment...)
+	dst = w.appendProto(dst)
+	if f.Kind != NodePortFrontend {
+		dst = append(dst, " -d "...)
+		dst = f.Address.AppendTo(dst)
+	}
+	dst = append(dst, " --dport "...)
+	return strconv.AppendUint(dst, uint64(f.Port), 10)
+}
+
+func (w *iptablesText) appendProto(dst []byte) []byte {
+	dst = append(dst, " -m "...)
+	dst = append(dst, w.proto...)
+	dst = append(dst, " -p "...)
+	return append(dst, w.proto...)
+}
+
+// internalMasquerade: a route for the service range may lead traffic from
+// outside the cluster here; the backend may be on another node, so the
+// answer must come back through this one.
+func (w *iptablesText) internalMasquerade(p *Policy) {
+	n := w.node
+	if len(p.internal()) == 0 || !n.masqueradeAll && !n.clusterCIDR.IsValid() {
+		return
+	}
+	chain := w.cluster
+	if p.InternalLocal {
+		chain = w.local
+	}
+	f := Frontend{Address: p.ClusterIP, Port: p.Port}
+	w.rules = w.match(append(w.rules, "-A "...), chain, `"`+w.name+` cluster IP"`, f)
+	if !n.masqueradeAll {
+		w.rules = append(w.rules, " ! -s "...)
+		w.rules = n.clusterCIDR.AppendTo(w.rules)
+	}
+	w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
+}
+
+// external is the chain that all traffic not for the ClusterIP passes.
+func (w *iptablesText) external(p *Policy) {
+	if !p.HasEndpoints || !p.externallyAccessible() {
+		return
+	}
+	w.chains = appendChainLine(w.chains, w.ext)
+	rule := func(comment, match, target string) {
+		w.rules = append(append(w.rules, "-A "...), w.ext...)
+		if comment != "" {
+			w.rules = fmt.Appendf(w.rules, ` -m comment --comment "%s for %s external destinations"`, comment, w.name)
+		}
+		w.rules = append(w.rules, match...)
+		w.rules = appendTarget(w.rules, target)
+	}
+	if !p.ExternalLocal {
+		rule("masquerade traffic", "", "KUBE-MARK-MASQ")
+	} else {
+		// Pods and the node itself act as if they had gone out to the load
+		// balancer and come back in at any node.
+		if w.node.clusterCIDR.IsValid() {
+			rule("pod traffic", " -s "+w.node.clusterCIDR.String(), w.cluster)
+		}
+		rule("masquerade LOCAL traffic", " -m addrtype --src-type LOCAL", "KUBE-MARK-MASQ")
+		rule("route LOCAL traffic", " -m addrtype --src-type LOCAL", w.cluster)
+	}
+	switch {
+	case p.lacksExternal():
+	case p.ExternalLocal:
+		rule("", "", w.local)
+	default:
+		rule("", "", w.cluster)
+	}
+}
+
+// firewall lets the allowed sources of a load balancer through to be DNATed;
+// what is not, KUBE-PROXY-FIREWALL drops.
+func (w *iptablesText) firewall(p *Policy) {
+	if !p.HasEndpoints || len(p.LoadBalancerIPs) == 0 || len(p.SourceRanges) == 0 {
+		return
+	}
+	w.chains = appendChainLine(w.chains, w.fw)
+	allow := func(source string) {
+		w.rules = fmt.Appendf(w.rules, `-A %s -m comment --comment "%s loadbalancer IP" -s %s -j %s`+"\n", w.fw, w.name, source, w.ext)
+	}
+	for _, r := range p.SourceRanges {
+		allow(r.String())
+	}
+	for _, ip := range w.node.allowedVIPs(p) {
+		allow(ip.String())
+	}
+	w.rules = fmt.Appendf(w.rules, `-A %s -m comment --comment "other traffic to %s will be dropped by KUBE-PROXY-FIREWALL"`+"\n", w.fw, w.name)
+}
+
+// allowedVIPs are the load balancer's addresses when the node itself is in a
+// source range: a node with the address bound uses it as its source.
+func (n *node) allowedVIPs(p *Policy) []netip.Addr {
+	if ip, ok := n.nodeIP(); ok && prefixesContain(p.SourceRanges, ip) {
+		return p.LoadBalancerIPs
+	}
+	return nil
+}
+
+// balance is a policy chain: affinity first, then rule i of n takes 1/(n-i)
+// of what reaches it, so that every backend gets 1/n.
+func (w *iptablesText) balance(p *Policy, chain string, list []Backend) {
+	if len(list) == 0 {
+		return
+	}
+	w.chains = appendChainLine(w.chains, chain)
+	begin := func(sep string, b *Backend) {
+		w.rules = append(append(w.rules, "-A "...), chain...)
+		if w.comments {
+			w.rules = append(append(append(w.rules, ` -m comment --comment "`...), w.name...), " -> "...)
+			w.rules = append(append(w.rules, b.text...), '"')
+		}
+	}
+	if p.Affinity != 0 {
+		w.eachChain(p, list, func(_ int, sep string, b *Backend) {
+			begin(sep, b)
+			w.rules = append(append(w.rules, " -m recent --name "...), sep...)
+			w.rules = append(w.rules, " --rcheck --seconds "...)
+			w.rules = strconv.AppendInt(w.rules, int64(p.Affinity.Seconds()), 10)
+			w.rules = append(w.rules, " --reap"...)
+			w.rules = appendTarget(w.rules, sep)
+		})
+	}
+	w.eachChain(p, list, func(i int, sep string, b *Backend) {
+		begin(sep, b)
+		if left := len(list) - i; left > 1 {
+			w.rules = append(w.rules, " -m statistic --mode random --probability "...)
+			w.rules = strconv.AppendFloat(w.rules, 1/float64(left), 'f', 10, 64)
+		}
+		w.rules = appendTarget(w.rules, sep)
+	})
+}
+
+// eachChain pairs the backends of list, which is a subset of p.Reachable in
+// the same order, with their chains.
+func (w *iptablesText) eachChain(p *Policy, list []Backend, do func(i int, sep string, b *Backend)) {
+	j := 0
+	for i := range list {
+		for p.Reachable[j].text != list[i].text {
+			j++
+		}
+		do(i, w.sep[j], &list[i])
+	}
+}
+
+// endpoints are the chains that rewrite the destination. A backend that is
+// its own client must be masqueraded, else it would answer itself directly.
+func (w *iptablesText) endpoints(p *Policy) {
+	for i := range p.Reachable {
+		b, chain := &p.Reachable[i], w.sep[i]
+		w.chains = appendChainLine(w.chains, chain)
+		begin := func() {
+			w.rules = append(append(w.rules, "-A "...), chain...)
+			if w.comments {
+				w.rules = append(append(w.rules, " -m comment --comment "...), w.name...)
+			}
+		}
+		begin()
+		w.rules = b.Address.Addr().AppendTo(append(w.rules, " -s "...))
+		w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
+		begin()
+		if p.Affinity != 0 {
+			w.rules = append(append(append(w.rules, " -m recent --name "...), chain...), " --set"...)
+		}
+		w.rules = w.appendProto(w.rules)
+		w.rules = append(append(w.rules, " -j DNAT --to-destination "...), b.text...)
+		w.rules = append(w.rules, '\n')
+	}
+}
+
+func appendChainLine(dst []byte, chain string) []byte {
+	dst = append(append(dst, ':'), chain...)
+	return append(dst, " - [0:0]\n"...)
+}
+
+func appendTarget(dst []byte, target string) []byte {
+	dst = append(append(dst, " -j "...), target...)
+	return append(dst, '\n')
+}
+
+// AppendIPTablesJumps appends the rules that lead packets from the kernel's
+// chains into those of AppendIPTables, for one run of
+// iptables-restore --noflush after the chains exist. Each run inserts them
+// again, so it belongs into the set-up of a node and not into every update.
+func (r *RuleSet) AppendIPTablesJumps(dst []byte) []byte {
+	const isNew = "-m conntrack --ctstate NEW "
+	dst = append(dst, "*filter\n"...)
+	if !r.node.localhostPorts {
+		dst = appendChainLine(dst, "KUBE-FIREWALL")
+	}
+	for _, j := range []struct{ from, to, match, comment string }{
+		{"INPUT", "KUBE-EXTERNAL-SERVICES", isNew, "kubernetes externally-visible service portals"},
+		{"FORWARD", "KUBE-EXTERNAL-SERVICES", isNew, "kubernetes externally-visible service portals"},
+		{"INPUT", "KUBE-NODEPORTS", "", "kubernetes health check service ports"},
+		{"FORWARD", "KUBE-SERVICES", isNew, "kubernetes service portals"},
+		{"OUTPUT", "KUBE-SERVICES", isNew, "kubernetes service portals"},
+		{"FORWARD", "KUBE-FORWARD", "", "kubernetes forwarding rules"},
+		{"INPUT", "KUBE-PROXY-FIREWALL", isNew, "kubernetes load balancer firewall"},
+		{"OUTPUT", "KUBE-PROXY-FIREWALL", isNew, "kubernetes load balancer firewall"},
+		{"FORWARD", "KUBE-PROXY-FIREWALL", isNew, "kubernetes load balancer firewall"},
+	} {
+		dst = fmt.Appendf(dst, "-I %s 1 %s-m comment --comment \"%s\" -j %s\n", j.from, j.match, j.comment, j.to)
+	}
+	dst = append(dst, "-I INPUT 1 -j KUBE-FIREWALL\n-I OUTPUT 1 -j KUBE-FIREWALL\nCOMMIT\n*nat\n"...)
+	for _, from := range []string{"OUTPUT", "PREROUTING"} {
+		dst = fmt.Appendf(dst, "-I %s 1 -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES\n", from)
+	}
+	return append(dst, "-I POSTROUTING 1 -m comment --comment \"kubernetes postrouting rules\" -j KUBE-POSTROUTING\nCOMMIT\n"...)
+}

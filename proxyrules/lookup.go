@@ -1,0 +1,307 @@
+package proxyrules
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Flow is the first packet of a connection.
+type Flow struct {
+	Protocol            Protocol
+	Source, Destination netip.AddrPort
+}
+
+// Verdict is what happens to a flow.
+type Verdict uint8
+
+// The verdicts. Accept is also the answer for everything that no rule
+// concerns: the packet goes on as if there were no proxy.
+const (
+	Accept Verdict = iota
+	DNAT
+	Reject
+	Drop
+)
+
+// String spells the verdict as rule texts do.
+func (v Verdict) String() string {
+	switch v {
+	case DNAT:
+		return "DNAT"
+	case Reject:
+		return "REJECT"
+	case Drop:
+		return "DROP"
+	}
+	return "ACCEPT"
+}
+
+// Decision is the answer of Lookup.
+type Decision struct {
+	Verdict Verdict
+	// Backend is the new destination when Verdict is DNAT.
+	Backend netip.AddrPort
+	// Masquerade: the source is rewritten to the node's address.
+	Masquerade bool
+	// Affinity is the timeout of the service's ClientIP affinity, 0 for none.
+	// Lookup itself remembers nothing: a caller that wants affinity asks its
+	// own table first.
+	Affinity time.Duration
+	// Policy is the service port that captured the flow, if one did.
+	Policy *Policy
+}
+
+// Lookup decides about a flow as the kernel would with the rules loaded in
+// the RuleSet's mode. random picks the backend: equal arguments give equal
+// answers, and a uniform random spreads evenly (backend i of n takes the
+// i-th n-th of the range). Lookup allocates nothing and takes O(1) time.
+// A flow of the other family, or with invalid addresses, is accepted.
+func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
+	src, dst := f.Source.Addr().Unmap(), f.Destination.Addr().Unmap()
+	if !src.IsValid() || !dst.IsValid() || familyOf(src) != r.node.family || familyOf(dst) != r.node.family {
+		return Decision{}
+	}
+	c, found := r.table.at(dst, f.Destination.Port(), f.Protocol)
+	var list []Backend
+	var policy *Policy
+	var mark bool
+	if r.node.mode == NFTables {
+		if found && c.kinds.has(LoadBalancerFrontend) && !r.node.sourceAllowed(c.policy, src) {
+			return Decision{Verdict: Drop, Policy: c.policy}
+		}
+		policy, list, mark = r.captureNFT(f, src, dst, c, found)
+	} else {
+		policy, list, mark = r.captureIPTables(f, src, dst, c, found)
+	}
+	if len(list) == 0 {
+		v, p := r.filterVerdict(f, src, dst, c, found)
+		return Decision{Verdict: v, Policy: p}
+	}
+	b := &list[uint64(random)*uint64(len(list))>>32]
+	d := Decision{Verdict: DNAT, Backend: b.Address, Masquerade: mark, Affinity: policy.Affinity, Policy: policy}
+	d.Masquerade = mark || b.Address.Addr() == src && r.hairpins(b, policy)
+	return d
+}
+
+// captureNFT: chain services. One map lookup, then one goto: a chain that
+// falls through does not come back to the node ports.
+func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c capture, found bool) (*Policy, []Backend, bool) {
+	n := r.node
+	mark := false
+	if n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src) {
+		_, mark = r.table.clusterIPs[dst]
+	}
+	if found {
+		p := c.policy
+		if p.HasEndpoints && (c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend)) {
+			list, m := n.external(p, src)
+			return p, list, mark || m
+		}
+		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
+			return p, p.internal(), mark
+		}
+	}
+	if p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]; p != nil && p.HasEndpoints && n.acceptsNodePort(dst) {
+		list, m := n.external(p, src)
+		return p, list, mark || m
+	}
+	return nil, nil, false
+}
+
+// captureIPTables: chain KUBE-SERVICES. Rules are tried in order, and a
+// chain that falls through returns to the next one.
+func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c capture, found bool) (*Policy, []Backend, bool) {
+	n := r.node
+	if found {
+		p := c.policy
+		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
+			return p, p.internal(), n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src)
+		}
+		if c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend) && n.sourceAllowed(p, src) {
+			if list, mark := n.external(p, src); len(list) > 0 {
+				return p, list, mark
+			}
+		}
+	}
+	if p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]; p != nil && n.acceptsNodePort(dst) {
+		if list, mark := n.external(p, src); len(list) > 0 {
+			return p, list, mark
+		}
+	}
+	return nil, nil, false
+}
+
+// internal is the list for traffic to the ClusterIP.
+func (p *Policy) internal() []Backend {
+	if p.InternalLocal {
+		return p.Local
+	}
+	return p.Cluster
+}
+
+// external is the list for traffic from src to any other address of the
+// service, and whether its source is masqueraded.
+func (n *node) external(p *Policy, src netip.Addr) ([]Backend, bool) {
+	switch {
+	case !p.HasEndpoints:
+		return nil, false
+	case !p.ExternalLocal:
+		return p.Cluster, true
+	case n.isPod(src):
+		return p.Cluster, false
+	case n.isLocal(src):
+		return p.Cluster, true
+	}
+	return p.Local, false
+}
+
+// sourceAllowed applies loadBalancerSourceRanges. When the node's own address
+// is in a range, a load balancer address may be the source too: a node that
+// has the address bound talks to it from it.
+func (n *node) sourceAllowed(p *Policy, src netip.Addr) bool {
+	if len(p.SourceRanges) == 0 || prefixesContain(p.SourceRanges, src) {
+		return true
+	}
+	return slices.Contains(n.allowedVIPs(p), src)
+}
+
+// acceptsNodePort reports whether dst is an address that takes NodePort
+// traffic.
+func (n *node) acceptsNodePort(dst netip.Addr) bool {
+	if n.nodePorts != nil {
+		for _, ip := range n.nodePortIPs {
+			if ip == dst {
+				return !ip.IsLoopback() || n.mode == IPTables && n.localhostPorts
+			}
+		}
+		return false
+	}
+	switch {
+	case !dst.IsLoopback():
+		return n.isLocal(dst)
+	case n.family == IPv6 || n.mode == NFTables:
+		return false
+	}
+	return n.localhostPorts
+}
+
+// hairpins: iptables masquerades any backend that is its own client;
+// nftables only those known to be on this node.
+func (r *RuleSet) hairpins(b *Backend, p *Policy) bool {
+	if r.node.mode == IPTables {
+		return true
+	}
+	_, ok := r.table.hairpin[hairpinKey{b.Address, p.Key.Protocol}]
+	return ok
+}
+
+// filterVerdict judges a packet that kept its destination, at the hooks of
+// the filter table that it passes.
+func (r *RuleSet) filterVerdict(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
+	if r.node.mode == NFTables {
+		return r.filterNFT(f, src, dst, c, found)
+	}
+	return r.filterIPTables(f, src, dst, c, found)
+}
+
+// missing is the verdict for an address of p that has no backend to offer.
+func (p *Policy) missing() Verdict {
+	if p.HasEndpoints {
+		return Drop
+	}
+	return Reject
+}
+
+// lacksExternal: traffic from outside to p has no backend.
+func (p *Policy) lacksExternal() bool {
+	return !p.HasEndpoints || p.ExternalLocal && len(p.Local) == 0
+}
+
+// lacks: some address with these kinds has no backend in nftables' maps.
+func (p *Policy) lacks(kinds kindSet) bool {
+	return kinds.has(ClusterIPFrontend) && len(p.internal()) == 0 || kinds != 1<<ClusterIPFrontend && p.lacksExternal()
+}
+
+func (r *RuleSet) filterNFT(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
+	n := r.node
+	outbound := n.isLocal(src) // passes output; then input too if dst is local
+	inbound := n.isLocal(dst)
+	if inbound && !outbound {
+		if v, p := r.nodePortMissingNFT(f, dst); v != Accept {
+			return v, p
+		}
+	}
+	if found {
+		p := c.policy
+		if p.lacks(c.kinds) {
+			return p.missing(), p
+		}
+	}
+	if outbound || !inbound {
+		if _, ok := r.table.clusterIPs[dst]; ok {
+			return Reject, nil
+		}
+		if prefixesContain(n.serviceCIDRs, dst) {
+			return Drop, nil
+		}
+	}
+	if inbound && outbound {
+		return r.nodePortMissingNFT(f, dst)
+	}
+	return Accept, nil
+}
+
+func (r *RuleSet) nodePortMissingNFT(f Flow, dst netip.Addr) (Verdict, *Policy) {
+	p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]
+	if p == nil || !p.lacksExternal() {
+		return Accept, nil
+	}
+	if r.node.nodePorts == nil && dst.IsLoopback() || r.node.nodePorts != nil && !r.node.acceptsNodePort(dst) {
+		return Accept, nil
+	}
+	return p.missing(), p
+}
+
+func (r *RuleSet) filterIPTables(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
+	n := r.node
+	outbound, inbound := n.isLocal(src), n.isLocal(dst)
+	if n.localhostPorts && dst.IsLoopback() && !src.IsLoopback() && (outbound || inbound) {
+		return Drop, nil // KUBE-FIREWALL: martians, since route_localnet is set
+	}
+	if found && c.kinds.has(LoadBalancerFrontend) && c.policy.HasEndpoints && len(c.policy.SourceRanges) > 0 {
+		return Drop, c.policy
+	}
+	if found && (outbound || !inbound) && c.kinds.has(ClusterIPFrontend) && len(c.policy.internal()) == 0 {
+		return c.policy.missing(), c.policy
+	}
+	if outbound && !inbound {
+		return Accept, nil // KUBE-EXTERNAL-SERVICES is not in OUTPUT
+	}
+	if inbound && f.Protocol == TCP {
+		if _, ok := r.table.health[f.Destination.Port()]; ok {
+			return Accept, nil
+		}
+	}
+	return r.externalMissing(f, c, found, inbound)
+}
+
+// externalMissing is chain KUBE-EXTERNAL-SERVICES: rules in the order of the
+// policies, so the smaller key decides when both an address and a node port
+// match.
+func (r *RuleSet) externalMissing(f Flow, c capture, found, inbound bool) (Verdict, *Policy) {
+	var first *Policy
+	if found && c.kinds != 1<<ClusterIPFrontend && c.policy.lacksExternal() {
+		first = c.policy
+	}
+	if inbound {
+		p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]
+		if p != nil && p.lacksExternal() && (first == nil || p.Key.compare(first.Key) < 0) {
+			first = p
+		}
+	}
+	if first == nil {
+		return Accept, nil
+	}
+	return first.missing(), first
+}
