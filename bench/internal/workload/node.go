@@ -17,7 +17,7 @@ func (g *generator) node(i int) Object {
 		labels["disk"] = g.pick("ssd", "hdd")
 	}
 	if g.chance(2) {
-		labels["gen"] = g.pick("1", "2", "10", "-3", "x", "")
+		labels["gen"] = g.pick("1", "2", "10", "007", "x", "")
 	}
 	n := Object{
 		"metadata": Object{"name": name, "labels": labels},

@@ -7,7 +7,7 @@ import (
 
 var (
 	labelKeys   = []string{"app", "tier", "gen", "release", "example.com/role"}
-	labelValues = []string{"", "web", "db", "cache", "1", "7", "10", "-3", "a.b_c-d"}
+	labelValues = []string{"", "web", "db", "cache", "1", "7", "10", "007", "a.b_c-d"}
 )
 
 // Labels draws a set of labels.
