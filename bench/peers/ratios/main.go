@@ -9,6 +9,7 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
 )
@@ -17,6 +18,7 @@ import (
 func areas() []measure.Area {
 	return []measure.Area{
 		selector.Ratios(),
+		scheduler.Ratios(),
 	}
 }
 

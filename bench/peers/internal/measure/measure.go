@@ -186,23 +186,58 @@ func Rate(elapsed time.Duration, operations int) float64 {
 // Timed measures work, which returns how many operations it did. Allocations
 // are those of the whole process meanwhile.
 func Timed(work func() (operations int, err error), value Value) (Sample, error) {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	start := time.Now()
+	var m Meter
+	m.Start()
 	n, err := work()
-	elapsed := time.Since(start)
-	runtime.ReadMemStats(&after)
+	m.Stop(n)
 	if err != nil {
 		return Sample{}, err
 	}
-	if n < 1 {
-		return Sample{}, fmt.Errorf("%d operations done: want at least 1", n)
+	return m.Sample(value)
+}
+
+// Meter adds up stretches of work, so that what lies between them (setting up
+// the next one) is not measured. The zero Meter is ready.
+type Meter struct {
+	operations int
+	elapsed    time.Duration
+	mallocs    uint64
+	bytes      uint64
+
+	before  runtime.MemStats
+	started time.Time
+}
+
+// Start begins a stretch, on a heap that was just collected.
+func (m *Meter) Start() {
+	runtime.GC()
+	runtime.ReadMemStats(&m.before)
+	m.started = time.Now()
+}
+
+// Stop ends the stretch, in which so many operations were done.
+func (m *Meter) Stop(operations int) {
+	elapsed := time.Since(m.started)
+	var after runtime.MemStats
+	runtime.ReadMemStats(&after)
+	m.operations += operations
+	m.elapsed += max(elapsed, 1)
+	m.mallocs += after.Mallocs - m.before.Mallocs
+	m.bytes += after.TotalAlloc - m.before.TotalAlloc
+}
+
+// Elapsed is how long all stretches lasted together.
+func (m *Meter) Elapsed() time.Duration { return m.elapsed }
+
+// Sample is what was measured so far.
+func (m *Meter) Sample(value Value) (Sample, error) {
+	if m.operations < 1 {
+		return Sample{}, fmt.Errorf("%d operations done: want at least 1", m.operations)
 	}
 	return Sample{
-		Value:  value(max(elapsed, 1), n),
-		Allocs: perOperation(after.Mallocs-before.Mallocs, n),
-		Bytes:  perOperation(after.TotalAlloc-before.TotalAlloc, n),
+		Value:  value(m.elapsed, m.operations),
+		Allocs: perOperation(m.mallocs, m.operations),
+		Bytes:  perOperation(m.bytes, m.operations),
 	}, nil
 }
 

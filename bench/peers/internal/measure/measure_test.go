@@ -92,6 +92,22 @@ func TestTimedRefusesNoOperations(t *testing.T) {
 	}
 }
 
+func TestMeterAddsUpStretches(t *testing.T) {
+	var m Meter
+	for range 3 {
+		m.Start()
+		for range 10 {
+			sink = make([]byte, 512)
+		}
+		m.Stop(10)
+		sink = make([]byte, 1<<20) // between stretches: not counted
+	}
+	s, err := m.Sample(Rate)
+	if err != nil || m.Elapsed() <= 0 || s.Value <= 0 || s.Allocs < 1 || s.Bytes > 2000 {
+		t.Errorf("sample %+v, %v", s, err)
+	}
+}
+
 func TestValues(t *testing.T) {
 	if v := PerOp(time.Second, 1000); v != 1e6 {
 		t.Errorf("PerOp %v", v)

@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	configv1 "k8s.io/kube-scheduler/config/v1"
+	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler"
 	schedulerapi "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
@@ -56,6 +57,7 @@ type Scheduler struct {
 	snapshot   *internalcache.Snapshot
 	start      *int // where the next scan of the nodes begins
 	preemption *defaultpreemption.DefaultPreemption
+	state      fwk.CycleState // of the last cycle of Run
 
 	nodes   []*v1.Node
 	pods    map[string]*v1.Pod // in the cache, by namespace/name

@@ -1,0 +1,2 @@
+// Package scheduler holds orchcore's scheduler package against kube-scheduler.
+package scheduler
