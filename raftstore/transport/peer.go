@@ -1,0 +1,229 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// peer is the sending side towards one member.
+type peer struct {
+	id      uint64
+	address string
+	cancel  context.CancelFunc
+	lanes   [Lanes]*lane
+}
+
+func (p *peer) stop() { p.cancel() }
+
+// startPeer starts the lanes of a peer. t.mu is held.
+func (t *TCP) startPeer(id uint64, address string) *peer {
+	ctx, cancel := context.WithCancel(t.ctx)
+	p := &peer{id: id, address: address, cancel: cancel}
+	for i := range p.lanes {
+		l := &lane{t: t, peer: p, lane: Lane(i), wake: make(chan struct{}, 1)}
+		p.lanes[i] = l
+		t.done.Go(func() { l.run(ctx) })
+	}
+	return p
+}
+
+// lane is a queue of frames, already in wire form, and the connection they go to.
+// Two buffers alternate: senders fill one while the other is written, so under
+// load many frames cost one system call, and none costs an allocation.
+type lane struct {
+	t    *TCP
+	peer *peer
+	lane Lane
+	wake chan struct{}
+
+	mu      sync.Mutex
+	pending []byte
+	frames  uint64
+	down    bool // not reachable just now: what is queued would only be old
+}
+
+// enqueue adds a frame unless the peer is unreachable or too far behind.
+func (l *lane) enqueue(group uint32, payload []byte) bool {
+	l.mu.Lock()
+	if l.down || len(l.pending) > 0 && len(l.pending)+len(payload)+frameHeaderSize > l.t.cfg.QueueSizeMax {
+		l.mu.Unlock()
+		return false
+	}
+	l.pending = appendFrame(l.pending, l.lane, group, payload)
+	l.frames++
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take swaps the queue for an empty buffer.
+func (l *lane) take(empty []byte) (batch []byte, frames uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	batch, frames = l.pending, l.frames
+	l.pending, l.frames = empty[:0], 0
+	return batch, frames
+}
+
+// keepMax is the largest buffer that a lane keeps when it has been written.
+const keepMax = 1 << 20
+
+// run connects when there is something to send and writes batch after batch.
+func (l *lane) run(ctx context.Context) {
+	var conn net.Conn
+	defer func() {
+		if conn != nil {
+			conn.Close()
+		}
+	}()
+	var spare []byte
+	gone := make(chan net.Conn, 1)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case dead := <-gone:
+			if dead == conn {
+				conn = nil
+			}
+			continue
+		case <-l.wake:
+		}
+		if conn == nil {
+			if conn = l.connect(ctx, gone); conn == nil {
+				return
+			}
+		}
+		batch, frames := l.take(spare)
+		if len(batch) == 0 {
+			spare = batch
+			continue
+		}
+		if err := l.write(conn, batch, frames); err != nil {
+			conn.Close()
+			conn = nil
+			l.t.cfg.Handler.Unreachable(l.peer.id)
+		}
+		if spare = batch; cap(spare) > keepMax {
+			spare = nil
+		}
+	}
+}
+
+func (l *lane) write(conn net.Conn, batch []byte, frames uint64) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(l.t.cfg.FrameTimeout)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(batch); err != nil {
+		return err
+	}
+	l.t.sentFrames.Add(frames)
+	l.t.sentBytes.Add(uint64(len(batch)))
+	return nil
+}
+
+// retryMin is the first pause after a failed attempt to connect.
+const retryMin = 10 * time.Millisecond
+
+// connect tries until it succeeds or ctx ends. While the peer is down the queue is
+// kept empty: Raft sends again what is still worth sending.
+func (l *lane) connect(ctx context.Context, gone chan net.Conn) net.Conn {
+	for pause := retryMin; ; pause = min(2*pause, l.t.cfg.RetryMax) {
+		conn, err := l.dial(ctx)
+		if err == nil {
+			l.setDown(false)
+			l.t.done.Go(func() { l.watch(ctx, conn, gone) })
+			return conn
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		l.setDown(true)
+		l.t.cfg.Handler.Unreachable(l.peer.id)
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+func (l *lane) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+	if down {
+		l.t.dropped.Add(l.frames)
+		l.pending, l.frames = l.pending[:0], 0
+	}
+}
+
+func (l *lane) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.t.cfg.DialTimeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", l.peer.address)
+	if err != nil {
+		return nil, err
+	}
+	if l.t.cfg.TLS != nil {
+		host, _, err := net.SplitHostPort(l.peer.address)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn = tls.Client(conn, clientTLS(l.t.cfg.TLS, host))
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	err = l.greet(conn)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func (l *lane) greet(conn net.Conn) error {
+	h := hello{clusterID: l.t.cfg.ClusterID, from: l.t.cfg.MemberID, to: l.peer.id, lane: l.lane}
+	if _, err := conn.Write(h.encode()); err != nil {
+		return err
+	}
+	b := make([]byte, answerSize)
+	if _, err := io.ReadFull(conn, b); err != nil {
+		return err
+	}
+	if string(b[:8]) != helloMagic || b[8] >= byte(verdicts) {
+		return fmt.Errorf("%w: answer is %q", ErrHandshake, b)
+	}
+	if v := verdict(b[8]); v != verdictWelcome {
+		if v == verdictRemoved {
+			l.t.cfg.Handler.Removed(l.peer.id)
+		}
+		return fmt.Errorf("%w: %v", ErrHandshake, v)
+	}
+	return nil
+}
+
+// watch waits for the peer to close the connection, on which it never sends
+// anything after its answer. Without this the first frames after a restart of the
+// peer would go into a dead socket.
+func (l *lane) watch(ctx context.Context, conn net.Conn, gone chan<- net.Conn) {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	var b [1]byte
+	_, _ = conn.Read(b[:])
+	conn.Close()
+	select {
+	case gone <- conn:
+	case <-ctx.Done():
+	}
+}
