@@ -50,6 +50,9 @@
 //
 // Differs: quantities end at 2^191 nanos; beyond that is an error.
 //
+// Differs: exponents of quantities keep all their bits, where upstream cuts them
+// to 32 (1e4294967296 is 1 there, out of range here).
+//
 // Differs: quantities always print in canonical form, where upstream prints back
 // some texts as they were parsed (1., +1, 1E3, 1.500).
 //

@@ -47,8 +47,10 @@
 // Upstream is k8s.io/apimachinery/pkg/api/resource v0.36.3.
 //
 // Differs: magnitudes end at 2^191 nanos; beyond that Parse returns ErrRange,
-// where upstream goes on, wraps exponents around at 2^32, or computes for
-// minutes.
+// where upstream goes on, or computes for minutes.
+//
+// Differs: exponents keep all their bits: 1e4294967296 is out of range and
+// 1e-4294967297 rounds to a nano, where upstream cuts exponents to 32 bits.
 //
 // Differs: String always gives the canonical form. Upstream prints back some
 // texts as they were parsed: 1., +1, 1E3, 1.500.

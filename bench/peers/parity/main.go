@@ -10,6 +10,7 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/compare"
 )
@@ -17,6 +18,7 @@ import (
 // areas lists what can be compared. An area comes from its own package.
 func areas() []compare.Area {
 	return []compare.Area{
+		qos.Parity(),
 		selector.Parity(),
 	}
 }

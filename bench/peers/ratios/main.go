@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
 )
@@ -17,6 +18,7 @@ import (
 // areas lists what can be measured. An area comes from its own package.
 func areas() []measure.Area {
 	return []measure.Area{
+		qos.Ratios(),
 		selector.Ratios(),
 		scheduler.Ratios(),
 	}
