@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -139,4 +140,22 @@ func (v IntOrString) String() string {
 		return v.Text
 	}
 	return strconv.FormatInt(v.Int, 10)
+}
+
+// Share resolves a number or percentage of a total; percentages are rounded by round.
+func (v *IntOrString) Share(of int, round func(float64) float64) (int, error) {
+	switch {
+	case v == nil:
+		return 0, nil
+	case v.Text == "" && v.Int >= 0:
+		return int(v.Int), nil
+	case v.Text == "":
+		return 0, fmt.Errorf("%d: want a number that is not negative", v.Int)
+	}
+	digits, ok := strings.CutSuffix(v.Text, "%")
+	percent, err := strconv.ParseUint(digits, 10, 31)
+	if !ok || err != nil {
+		return 0, fmt.Errorf("%q: want a number or a percentage", v.Text)
+	}
+	return int(round(float64(percent) * float64(of) / 100)), nil
 }

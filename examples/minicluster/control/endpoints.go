@@ -40,7 +40,7 @@ var ErrNoMember = errors.New("no member of the store is up")
 const attemptMax = 2 * time.Second
 
 // Client is a raftstore.KV over whichever member answers. It stays with a member
-// as long as that works. Reads move on after any error; a write moves on only if
+// until a call fails there. Reads move on after any error; a write moves on only if
 // it was definitely not applied, since nobody but the caller knows whether doing
 // it twice is harmless.
 type Client struct {
@@ -67,18 +67,26 @@ func (c *Client) try(ctx context.Context, again func(error) bool, f func(context
 			attempt, cancel := context.WithTimeout(ctx, attemptMax)
 			err := f(attempt, kv)
 			cancel()
-			if err == nil || ctx.Err() != nil || !again(err) {
-				return err
+			if err == nil {
+				return nil
 			}
 			last = err
 		}
-		c.mu.Lock()
-		if c.current == i {
-			c.current = (i + 1) % len(c.endpoints.members)
+		c.leave(i)
+		if ctx.Err() != nil || !again(last) {
+			break
 		}
-		c.mu.Unlock()
 	}
 	return last
+}
+
+// leave makes the next attempt go to another member than i.
+func (c *Client) leave(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == i {
+		c.current = (i + 1) % len(c.endpoints.members)
+	}
 }
 
 func anyError(error) bool { return true }
