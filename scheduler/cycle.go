@@ -26,6 +26,8 @@ type Cycle struct {
 	spread    spreadState
 	interPod  interPodState
 	values    map[any]any
+	// reachedClaims: PreFilter went as far as DynamicResources.
+	reachedClaims bool
 }
 
 // Store keeps a value for the rest of the cycle. The key should have a type of

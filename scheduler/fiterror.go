@@ -37,12 +37,29 @@ type FitError struct {
 	Nominated *Nomination
 }
 
+// newFitError returns the error with no node looked at yet.
+func newFitError(c *Cycle) *FitError {
+	return &FitError{
+		Pod: c.Pod.Name(), NumNodes: len(c.Nodes),
+		Absent: Status{Code: UnschedulableAndUnresolvable},
+	}
+}
+
 // Error returns upstream's text:
 //
 //	0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable.
 //
 // The counted reasons are sorted as strings, so that "10 x" is before "2 y".
 func (e *FitError) Error() string {
+	text := e.FilterText()
+	if e.PostFilter != "" {
+		text += " " + e.PostFilter
+	}
+	return text
+}
+
+// FilterText is Error without what preemption said.
+func (e *FitError) FilterText() string {
 	b := append([]byte(nil), "0/"...)
 	b = strconv.AppendInt(b, int64(e.NumNodes), 10)
 	b = append(b, " nodes are available:"...)
@@ -59,10 +76,6 @@ func (e *FitError) Error() string {
 		b = append(b, ' ')
 		b = append(b, strings.Join(lines, ", ")...)
 		b = append(b, '.')
-	}
-	if e.PostFilter != "" {
-		b = append(b, ' ')
-		b = append(b, e.PostFilter...)
 	}
 	return string(b)
 }

@@ -41,7 +41,6 @@ type PodInfo struct {
 	affinityErr   error
 
 	spread      []spreadConstraint
-	spreadErr   error
 	features    []string // node features the pod needs
 	unsupported *UnsupportedError
 }
@@ -92,7 +91,7 @@ func compilePod(pod *Pod) (*PodInfo, error) {
 	p.compileVolumes()
 	p.nodes = compileNodeRequirement(pod)
 	p.compileAffinity()
-	p.spread, p.spreadErr = compileSpread(p)
+	p.spread = compileSpread(p)
 	p.features = featuresOf(pod)
 	p.unsupported = unsupportedIn(p)
 	return p, nil
@@ -122,11 +121,9 @@ func unsupportedIn(p *PodInfo) *UnsupportedError {
 	if n := len(p.Pod.Spec.ResourceClaims); n > 0 {
 		return &UnsupportedError{Pod: p.Name(), Field: "spec.resourceClaims", What: "dynamic resource allocation"}
 	}
-	if len(p.Pod.Spec.TopologySpreadConstraints) > 0 {
-		return &UnsupportedError{Pod: p.Name(), Field: "spec.topologySpreadConstraints", What: "topology spread"}
-	}
-	if a := p.Pod.Spec.Affinity; a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil) {
-		return &UnsupportedError{Pod: p.Name(), Field: "spec.affinity", What: "pod affinity"}
+	if kind, at := unsupportedVolume(p.Pod); kind != "" {
+		field := fmt.Sprintf("spec.volumes[%d].%s", at, kind)
+		return &UnsupportedError{Pod: p.Name(), Field: field, What: "placement by volume"}
 	}
 	return nil
 }

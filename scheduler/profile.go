@@ -37,6 +37,7 @@ var defaultWeights = map[string]int64{
 	"NodeAffinity":      2,
 	"PodTopologySpread": 2,
 	"InterPodAffinity":  2,
+	"DynamicResources":  2,
 }
 
 // builtin returns the plugins of the default profile in its order, which is
@@ -50,13 +51,21 @@ func builtin(p *Profile) ([]Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
+	spread, err := newTopologySpread(p.Spread)
+	if err != nil {
+		return nil, err
+	}
+	interPod, err := newInterPodAffinity(p.InterPodAffinity)
+	if err != nil {
+		return nil, err
+	}
 	balanced, err := newBalancedAllocation(p.Balanced)
 	if err != nil {
 		return nil, err
 	}
 	return []Plugin{
 		nodeUnschedulable{}, nodeName{}, taintToleration{}, affinity, nodePorts{}, fit,
-		balanced, imageLocality{},
+		spread, interPod, dynamicResources{}, defaultPreemption{}, balanced, imageLocality{}, declaredFeatures{},
 	}, nil
 }
 

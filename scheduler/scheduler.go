@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 )
 
@@ -166,7 +167,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 // when nodes are found.
 func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err error) {
 	s.feasible = s.feasible[:0]
-	fit = &FitError{Pod: c.Pod.Name(), NumNodes: len(c.Nodes)}
+	fit = newFitError(c)
 	narrow := c.preFilter()
 	if narrow.verdict.Code == Failed {
 		return nil, false, narrow.verdict.Err
@@ -181,10 +182,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	nodes := c.Nodes
 	if narrow.only != nil {
 		nodes = named(c.Nodes, narrow.only)
-		fit.Absent = Status{
-			Code:    UnschedulableAndUnresolvable,
-			Details: []string{fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", narrow.by)},
-		}
+		fit.Absent = absentVerdict(narrow.by)
 	}
 	err = s.scan(c, nodes, fit)
 	s.start = (s.start + len(s.feasible) + len(fit.Rejections)) % len(c.Nodes)
@@ -221,17 +219,29 @@ func named(nodes []*NodeInfo, names map[string]bool) []*NodeInfo {
 	return list
 }
 
-// postFilter lets the PostFilter plugins look for a way out.
+// absentVerdict is the verdict on nodes that the named plugins left out.
+func absentVerdict(by []string) Status {
+	text := fmt.Sprintf("node(s) didn't satisfy plugin(s) %v", by)
+	return Status{Code: UnschedulableAndUnresolvable, Details: []string{text}}
+}
+
+// postFilter lets the PostFilter plugins look for a way out: the first that
+// finds one ends it, as does one that gives up for good or fails. The messages
+// of the others are joined.
 func (s *Scheduler) postFilter(c *Cycle, fit *FitError) {
+	var messages []string
 	for _, pl := range c.profile.postFilters {
 		nomination, v := pl.plugin.PostFilter(c, fit)
-		if v.Code == Success && nomination != nil {
+		switch v.Code {
+		case Success:
 			fit.Nominated = nomination
-			fit.PostFilter = ""
+			return
+		case Unschedulable:
+			messages = append(messages, v.Message())
+		default:
+			fit.PostFilter = v.Message()
 			return
 		}
-		if v.Code != Success {
-			fit.PostFilter = v.Message()
-		}
 	}
+	fit.PostFilter = strings.Join(messages, ", ")
 }

@@ -73,11 +73,17 @@ type ContainerStatus struct {
 
 // Container is one container or init container.
 type Container struct {
-	Name          string               `json:"name"`
-	Image         string               `json:"image,omitempty"`
-	Ports         []ContainerPort      `json:"ports,omitempty"`
-	Resources     ResourceRequirements `json:"resources,omitzero"`
-	RestartPolicy *string              `json:"restartPolicy,omitempty"`
+	Name               string               `json:"name"`
+	Image              string               `json:"image,omitempty"`
+	Ports              []ContainerPort      `json:"ports,omitempty"`
+	Resources          ResourceRequirements `json:"resources,omitzero"`
+	RestartPolicy      *string              `json:"restartPolicy,omitempty"`
+	RestartPolicyRules []RestartRule        `json:"restartPolicyRules,omitempty"`
+}
+
+// RestartRule is what happens when a container exits in a certain way.
+type RestartRule struct {
+	Action string `json:"action"`
 }
 
 // restartable says that an init container is a sidecar (KEP-753).

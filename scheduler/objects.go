@@ -1,0 +1,218 @@
+package scheduler
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/orchcore/orchcore/selector"
+)
+
+// ownerIndex holds the objects whose selectors group pods for the default
+// topology spread.
+type ownerIndex struct {
+	services     map[podKey]*Service
+	controllers  map[podKey]selector.Selector // ReplicationControllers
+	replicaSets  map[podKey]selector.Selector
+	statefulSets map[podKey]selector.Selector
+}
+
+// SetNamespace adds or replaces a namespace.
+func (c *Cache) SetNamespace(ns *Namespace) error {
+	if ns.Name == "" {
+		return nameMissing("namespace")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.namespaces[ns.Name] = selector.NewLabels(ns.Labels)
+	return nil
+}
+
+// RemoveNamespace removes a namespace, if it is there.
+func (c *Cache) RemoveNamespace(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.namespaces, name)
+}
+
+// SetService adds or replaces a service.
+func (c *Cache) SetService(s *Service) error {
+	if s.Name == "" {
+		return nameMissing("service")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	put(&c.owners.services, keyOf(&s.ObjectMeta), s)
+	return nil
+}
+
+// RemoveService removes a service, if it is there.
+func (c *Cache) RemoveService(namespace, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owners.services, podKey{orDefault(namespace), name})
+}
+
+// SetReplicationController adds or replaces a replication controller.
+func (c *Cache) SetReplicationController(rc *ReplicationController) error {
+	if rc.Name == "" {
+		return nameMissing("replicationcontroller")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	put(&c.owners.controllers, keyOf(&rc.ObjectMeta), selector.FromMap(rc.Spec.Selector))
+	return nil
+}
+
+// RemoveReplicationController removes a replication controller, if it is
+// there.
+func (c *Cache) RemoveReplicationController(namespace, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owners.controllers, podKey{orDefault(namespace), name})
+}
+
+// SetReplicaSet adds or replaces a replica set.
+func (c *Cache) SetReplicaSet(rs *ReplicaSet) error {
+	return c.setWorkload(&c.owners.replicaSets, "replicaset", &rs.ObjectMeta, rs.Spec.Selector)
+}
+
+// RemoveReplicaSet removes a replica set, if it is there.
+func (c *Cache) RemoveReplicaSet(namespace, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owners.replicaSets, podKey{orDefault(namespace), name})
+}
+
+// SetStatefulSet adds or replaces a stateful set.
+func (c *Cache) SetStatefulSet(ss *StatefulSet) error {
+	return c.setWorkload(&c.owners.statefulSets, "statefulset", &ss.ObjectMeta, ss.Spec.Selector)
+}
+
+// RemoveStatefulSet removes a stateful set, if it is there.
+func (c *Cache) RemoveStatefulSet(namespace, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owners.statefulSets, podKey{orDefault(namespace), name})
+}
+
+func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *ObjectMeta, ls *selector.LabelSelector) error {
+	if meta.Name == "" {
+		return nameMissing(kind)
+	}
+	sel, err := selector.Compile(ls)
+	if err != nil && !c.config.Unvalidated {
+		return &InputError{Object: kind + " " + keyOf(meta).String(), Field: "spec.selector", Err: err}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	put(m, keyOf(meta), sel)
+	return nil
+}
+
+// defaultSelector is what groups a pod with its like when it has no spread
+// constraints of its own: the selectors of the services that select it and of
+// the controller that owns it. It is everything when there are none.
+func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
+	merged := make(map[string]string)
+	for key, s := range o.services {
+		// A service without selector selects nothing.
+		if key.namespace != p.Namespace || s.Spec.Selector == nil {
+			continue
+		}
+		if selector.FromMap(s.Spec.Selector).Matches(p.Labels) {
+			for k, v := range s.Spec.Selector {
+				merged[k] = v
+			}
+		}
+	}
+	sel := selector.FromMap(merged)
+	owner := p.Pod.controller()
+	if owner == nil {
+		return sel
+	}
+	key := podKey{p.Namespace, owner.Name}
+	switch (OwnerReference{APIVersion: owner.APIVersion, Kind: owner.Kind}) {
+	case OwnerReference{APIVersion: "v1", Kind: "ReplicationController"}:
+		return withRequirements(sel, o.controllers, key)
+	case OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet"}:
+		return withRequirements(sel, o.replicaSets, key)
+	case OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet"}:
+		return withRequirements(sel, o.statefulSets, key)
+	}
+	return sel
+}
+
+func withRequirements(sel selector.Selector, m map[podKey]selector.Selector, key podKey) selector.Selector {
+	own, ok := m[key]
+	if !ok {
+		return sel
+	}
+	if requirements, ok := own.Requirements(); ok {
+		return sel.Add(requirements...)
+	}
+	return sel
+}
+
+func put[V any](m *map[podKey]V, key podKey, v V) {
+	if *m == nil {
+		*m = make(map[podKey]V)
+	}
+	(*m)[key] = v
+}
+
+func keyOf(meta *ObjectMeta) podKey { return podKey{orDefault(meta.Namespace), meta.Name} }
+
+func nameMissing(kind string) error {
+	return &InputError{Object: kind, Field: "metadata.name", Want: "a name"}
+}
+
+func cmpKey(a, b podKey) int {
+	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+}
+
+// disruptionBudget is a compiled PodDisruptionBudget.
+type disruptionBudget struct {
+	key       podKey
+	pods      selector.Selector
+	allowed   int32
+	disrupted map[string]bool
+}
+
+// SetPodDisruptionBudget adds or replaces a budget.
+func (c *Cache) SetPodDisruptionBudget(b *PodDisruptionBudget) error {
+	if b.Name == "" {
+		return nameMissing("poddisruptionbudget")
+	}
+	sel, err := selector.Compile(b.Spec.Selector)
+	if err != nil && !c.config.Unvalidated {
+		return &InputError{Object: "poddisruptionbudget " + keyOf(&b.ObjectMeta).String(), Field: "spec.selector", Err: err}
+	}
+	out := &disruptionBudget{key: keyOf(&b.ObjectMeta), pods: sel, allowed: b.Status.DisruptionsAllowed}
+	out.disrupted = make(map[string]bool, len(b.Status.DisruptedPods))
+	for name := range b.Status.DisruptedPods {
+		out.disrupted[name] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budgets[out.key] = out
+	return nil
+}
+
+// RemovePodDisruptionBudget removes a budget, if it is there.
+func (c *Cache) RemovePodDisruptionBudget(namespace, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.budgets, podKey{orDefault(namespace), name})
+}
+
+// budgetsIn returns the budgets of a namespace by name.
+func (c *Cache) budgetsIn(namespace string) []*disruptionBudget {
+	var list []*disruptionBudget
+	for key, b := range c.budgets {
+		if key.namespace == namespace {
+			list = append(list, b)
+		}
+	}
+	slices.SortFunc(list, func(a, b *disruptionBudget) int { return cmpKey(a.key, b.key) })
+	return list
+}

@@ -1,0 +1,347 @@
+package scheduler
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"time"
+)
+
+// PreemptionArgs are the arguments of the DefaultPreemption plugin. There are
+// none yet: every node that could help is tried.
+type PreemptionArgs struct{}
+
+// Nomination is a node that will have room for the pod once the victims are
+// gone.
+type Nomination struct {
+	Node string
+	// Victims are namespace/name of the pods to remove, most important first.
+	Victims []string
+	// Violations is the number of victims whose removal violates a
+	// PodDisruptionBudget.
+	Violations int
+}
+
+// Preemption is what removing less important pods could do for a pod that fits
+// nowhere.
+type Preemption struct {
+	// Eligible says that the pod may preempt at all; Message says why not.
+	Eligible bool
+	Message  string
+	// Candidates are the nodes on which it would help, in scan order.
+	Candidates []Nomination
+	// Picked are the best candidates. Nothing tells them apart: upstream takes
+	// any, Schedule the first in scan order.
+	Picked []string
+	// Rejections say why it would not help on the other nodes that were tried.
+	Rejections []Rejection
+}
+
+// candidate is a node on which preemption helps.
+type candidate struct {
+	node       string
+	victims    []*PodInfo
+	violations int
+}
+
+// defaultPreemption makes room by removing less important pods from one node.
+type defaultPreemption struct{}
+
+func (defaultPreemption) Name() string { return "DefaultPreemption" }
+
+// PostFilter nominates the best candidate.
+func (defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, Status) {
+	if message := c.ineligible(fit); message != "" {
+		return nil, unhelpful(message)
+	}
+	candidates, rejections := c.dryRun(fit)
+	if len(candidates) == 0 {
+		inner := FitError{
+			NumNodes: len(c.Nodes), Rejections: rejections,
+			Absent: RejectFinally(ReasonPreemptionUnhelpful),
+		}
+		return nil, unhelpful(inner.Error())
+	}
+	best := pick(candidates)[0].nomination()
+	return &best, Status{}
+}
+
+func unhelpful(message string) Status {
+	return Status{Code: Unschedulable, Details: []string{"preemption: " + message}}
+}
+
+func (d *candidate) nomination() Nomination {
+	n := Nomination{Node: d.node, Violations: d.violations}
+	for _, v := range d.victims {
+		n.Victims = append(n.Victims, v.Name())
+	}
+	return n
+}
+
+// ineligible returns why the pod may not preempt, "" when it may. A pod that
+// has preempted already waits while its victims terminate.
+func (c *Cycle) ineligible(fit *FitError) string {
+	p := c.Pod.Pod
+	if p.Spec.PreemptionPolicy != nil && *p.Spec.PreemptionPolicy == "Never" {
+		return "not eligible due to preemptionPolicy=Never."
+	}
+	nominated := p.Status.NominatedNodeName
+	if nominated == "" {
+		return ""
+	}
+	if v, _ := fit.NodeStatus(nominated); v.Code == UnschedulableAndUnresolvable {
+		return ""
+	}
+	n := c.cache.nodes[nominated]
+	if n == nil || n.Node == nil {
+		return ""
+	}
+	for _, q := range n.Pods {
+		if q.Priority < c.Pod.Priority && q.preempted() {
+			return "not eligible due to a terminating pod on the nominated node."
+		}
+	}
+	return ""
+}
+
+// preempted says that the pod terminates because the scheduler removed it.
+func (p *PodInfo) preempted() bool {
+	if !p.terminating() {
+		return false
+	}
+	for _, condition := range p.Pod.Status.Conditions {
+		if condition.Type == "DisruptionTarget" {
+			return condition.Status == "True" && condition.Reason == "PreemptionByScheduler"
+		}
+	}
+	return false
+}
+
+// dryRun tries every node that was rejected for a reason that preemption may
+// cure.
+func (c *Cycle) dryRun(fit *FitError) (candidates []candidate, rejections []Rejection) {
+	for _, n := range c.Nodes {
+		if v, _ := fit.NodeStatus(n.Name); v.Code != Unschedulable {
+			continue
+		}
+		found, v, plugin := c.victimsOn(n)
+		if v.Code == Success && len(found.victims) == 0 {
+			v = Status{Code: Failed, Err: fmt.Errorf("expected at least one victim pod on node %q", n.Name)}
+		}
+		if v.Code != Success {
+			rejections = append(rejections, Rejection{n.Name, plugin, v})
+			continue
+		}
+		candidates = append(candidates, found)
+	}
+	return candidates, rejections
+}
+
+// victimsOn finds a small set of pods whose removal from the node makes room:
+// all less important pods are removed, then one by one, the most important
+// first, those are put back with which the pod still fits. Pods that a
+// disruption budget protects are put back first.
+func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
+	trial, n := c.fork(), node.clone()
+	var pool []*PodInfo
+	for _, q := range n.Pods {
+		if q.Priority < c.Pod.Priority {
+			pool = append(pool, q)
+		}
+	}
+	if len(pool) == 0 {
+		return candidate{}, RejectFinally(ReasonNoVictims), ""
+	}
+	for _, q := range pool {
+		trial.removePod(q, n)
+	}
+	if v, plugin := trial.filter(n); v.Code != Success {
+		return candidate{}, v, plugin
+	}
+	byImportance(pool)
+	protected, free := c.cache.splitByBudget(pool)
+	out := candidate{node: node.Name}
+	for i, group := range [...][]*PodInfo{protected, free} {
+		for _, q := range group {
+			trial.addPod(q, n)
+			if v, _ := trial.filter(n); v.Code == Success {
+				continue
+			}
+			trial.removePod(q, n)
+			out.victims = append(out.victims, q)
+			if i == 0 {
+				out.violations++
+			}
+		}
+	}
+	if len(protected) > 0 && len(free) > 0 {
+		byImportance(out.victims)
+	}
+	return out, Status{}, ""
+}
+
+// byImportance sorts pods, most important first. It must be the sort that
+// upstream uses: among equals the order depends on the algorithm.
+func byImportance(pods []*PodInfo) {
+	sort.Slice(pods, func(i, j int) bool { return moreImportant(pods[i], pods[j]) })
+}
+
+// moreImportant: higher priority, then earlier start. Of two pods without a
+// start time the first is more important: upstream reads the clock for both,
+// one after the other.
+func moreImportant(a, b *PodInfo) bool {
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	s, t := a.Pod.Status.StartTime, b.Pod.Status.StartTime
+	if s == nil || t == nil {
+		return t == nil
+	}
+	return s.Before(*t)
+}
+
+// splitByBudget tells pods whose removal, in this order, would violate a
+// PodDisruptionBudget from the others. Every budget that selects a pod is
+// charged, also after another one is exhausted.
+func (c *Cache) splitByBudget(pods []*PodInfo) (protected, free []*PodInfo) {
+	left := make(map[*disruptionBudget]int32, len(c.budgets))
+	for _, b := range c.budgets {
+		left[b] = b.allowed
+	}
+	for _, p := range pods {
+		violated := false
+		for _, b := range c.budgets {
+			if b.covers(p) {
+				left[b]--
+				violated = violated || left[b] < 0
+			}
+		}
+		if violated {
+			protected = append(protected, p)
+		} else {
+			free = append(free, p)
+		}
+	}
+	return protected, free
+}
+
+// covers says that removing the pod charges the budget. A pod without labels
+// is covered by none, and an empty selector covers nothing.
+func (b *disruptionBudget) covers(p *PodInfo) bool {
+	return b.key.namespace == p.Namespace && p.Labels.Len() > 0 &&
+		!b.pods.IsEverything() && b.pods.Matches(p.Labels) && !b.disrupted[p.Pod.Name]
+}
+
+// pick returns the best candidates: those that come first by each of the
+// criteria in turn.
+func pick(candidates []candidate) []candidate {
+	criteria := [...]func(*candidate) int64{
+		func(d *candidate) int64 { return int64(-d.violations) },
+		func(d *candidate) int64 { return -int64(d.victims[0].Priority) },
+		func(d *candidate) int64 { return -d.sumPriorities() },
+		func(d *candidate) int64 { return -int64(len(d.victims)) },
+		(*candidate).earliestStart,
+	}
+	best := slices.Clone(candidates)
+	for _, rate := range criteria {
+		top := int64(math.MinInt64)
+		kept := best[:0]
+		for _, d := range best {
+			r := rate(&d)
+			if r > top {
+				top, kept = r, best[:0]
+			}
+			if r == top {
+				kept = append(kept, d)
+			}
+		}
+		best = kept
+		if len(best) == 1 {
+			break
+		}
+	}
+	return best
+}
+
+// sumPriorities adds 2^31 to each, so that fewer victims of negative priority
+// are better than many.
+func (d *candidate) sumPriorities() int64 {
+	var sum int64
+	for _, v := range d.victims {
+		sum += int64(v.Priority) + 1<<31
+	}
+	return sum
+}
+
+// earliestStart is when the first of the most important victims was started;
+// the node where that was latest is taken. A pod that has not started counts
+// as started last.
+func (d *candidate) earliestStart() int64 {
+	var earliest *time.Time
+	for _, v := range d.victims {
+		if v.Priority != d.victims[0].Priority {
+			continue
+		}
+		if t := v.Pod.Status.StartTime; t != nil && (earliest == nil || t.Before(*earliest)) {
+			earliest = t
+		}
+	}
+	if earliest == nil {
+		return math.MaxInt64
+	}
+	return earliest.UnixNano()
+}
+
+// DryRunPreemption says which pods would have to go for the pod to fit. When
+// it fits anyway the result is not eligible. The errors are those of Schedule.
+func (s *Scheduler) DryRunPreemption(pod *Pod) (*Preemption, error) {
+	p, err := s.config.Cache.compile(pod)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := s.profileOf(p)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cache := s.config.Cache
+	cache.mu.Lock()
+	defer cache.mu.Unlock()
+	nodes := cache.refresh()
+	if len(nodes) == 0 {
+		return nil, ErrNoNodes
+	}
+	c := &s.cycle
+	c.begin(cache, profile, p, nodes)
+	start := s.start
+	fit, _, err := s.feasibleNodes(c)
+	s.start = start
+	if err != nil {
+		return nil, err
+	}
+	if len(s.feasible) > 0 {
+		return &Preemption{Message: "the pod fits without preemption"}, nil
+	}
+	return c.preemption(fit), nil
+}
+
+func (c *Cycle) preemption(fit *FitError) *Preemption {
+	out := &Preemption{Message: c.ineligible(fit)}
+	if out.Message != "" {
+		return out
+	}
+	out.Eligible = true
+	candidates, rejections := c.dryRun(fit)
+	out.Rejections = rejections
+	for i := range candidates {
+		out.Candidates = append(out.Candidates, candidates[i].nomination())
+	}
+	if len(candidates) > 0 {
+		for _, d := range pick(candidates) {
+			out.Picked = append(out.Picked, d.node)
+		}
+	}
+	return out
+}
