@@ -281,3 +281,18 @@ func TestParseShortEqualsLong(t *testing.T) {
 	}
 	require.Greater(t, short, 10000)
 }
+
+func TestShortTextEqualsLong(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 200000 {
+		v := int64(r.Uint64()) >> r.IntN(64)
+		for range r.IntN(7) {
+			v = v / 1000 * 1000 << r.IntN(2)
+		}
+		q := NewScaled(v, Scale(r.IntN(10)-9)).WithFormat(Format(r.IntN(3)))
+		if q.IsZero() || !q.short() {
+			continue
+		}
+		require.Equal(t, string(q.appendLong(nil)), q.String())
+	}
+}

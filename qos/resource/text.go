@@ -8,8 +8,12 @@ import (
 
 // String returns q in canonical form.
 func (q Quantity) String() string {
+	if q.short() {
+		var buf [shortSize]byte
+		return string(buf[q.formatShort(&buf):])
+	}
 	var buf [80]byte
-	return string(q.appendCanonical(buf[:0]))
+	return string(q.appendLong(buf[:0]))
 }
 
 // AppendText appends q in canonical form. It implements
@@ -59,9 +63,72 @@ func (q *Quantity) UnmarshalJSON(data []byte) error {
 // Differs: upstream prints back some texts as they were parsed (1., +1, 1E3,
 // 1.500), and loses the factor above E (1000E prints as 1).
 func (q Quantity) appendCanonical(dst []byte) []byte {
-	if q.n.isZero() {
-		return append(dst, '0')
+	if q.short() {
+		var buf [shortSize]byte
+		return append(dst, buf[q.formatShort(&buf):]...)
 	}
+	return q.appendLong(dst)
+}
+
+// short reports whether formatShort can print q: fewer than 2^64 nanos, that
+// is up to 18 billion.
+func (q Quantity) short() bool {
+	w := q.n.abs()
+	return w.hi|w.mid == 0
+}
+
+// shortSize has room for a sign, 20 digits and a suffix such as e-9.
+const shortSize = 24
+
+// formatShort writes q's text at the end of buf, backwards, and returns where
+// it begins.
+func (q Quantity) formatShort(buf *[shortSize]byte) int {
+	nanos := q.n.abs().lo
+	at := len(buf)
+	units := nanos / nanosPerUnit
+	mantissa, exp := nanos, -9
+	switch {
+	case nanos == 0:
+		exp = 0
+	case units*nanosPerUnit != nanos:
+		for mantissa%1000 == 0 {
+			mantissa, exp = mantissa/1000, exp+3
+		}
+	case q.format == BinarySI && units >= 1024:
+		mantissa, exp = units, 0
+		if k := uint(bits.TrailingZeros64(units)) / 10; k > 0 { // below 2^35: at most Gi
+			mantissa >>= k * 10
+			at -= 2
+			buf[at], buf[at+1] = " KMG"[k], 'i'
+		}
+	default:
+		mantissa, exp = units, 0
+		for mantissa%1000 == 0 {
+			mantissa, exp = mantissa/1000, exp+3
+		}
+	}
+	if exp != 0 {
+		var suffix [4]byte
+		text := appendSuffix(suffix[:0], exp, q.format)
+		at -= len(text)
+		copy(buf[at:], text)
+	}
+	for mantissa >= 10 {
+		at--
+		buf[at] = byte('0' + mantissa%10)
+		mantissa /= 10
+	}
+	at--
+	buf[at] = byte('0' + mantissa)
+	if q.n.negative() {
+		at--
+		buf[at] = '-'
+	}
+	return at
+}
+
+// appendLong is appendCanonical for any amount but 0, the plain form.
+func (q Quantity) appendLong(dst []byte) []byte {
 	if q.n.negative() {
 		dst = append(dst, '-')
 	}
@@ -75,12 +142,9 @@ func (q Quantity) appendCanonical(dst []byte) []byte {
 }
 
 func appendBinary(dst []byte, units wide) []byte {
-	k := uint(0)
-	switch {
-	case units.lo != 0:
-		k = min(uint(bits.TrailingZeros64(units.lo)), 60) / 10
-	default:
-		k = 6
+	k := uint(6)
+	if units.lo != 0 {
+		k = min(uint(bits.TrailingZeros64(units.lo))/10, 6)
 	}
 	dst = appendInteger(dst, units.shr(k*10))
 	if k == 0 {
@@ -95,21 +159,17 @@ func appendDecimal(dst []byte, nanos wide, format Format) []byte {
 	if format == DecimalExponent {
 		last = 60
 	}
-	for nanos.hi|nanos.mid != 0 && exp < last {
+	for exp < last {
 		shorter, r := nanos.div(1000)
 		if r != 0 {
-			return appendScaled(dst, nanos, exp, format)
+			break
 		}
 		nanos, exp = shorter, exp+3
 	}
-	for nanos.hi|nanos.mid == 0 && nanos.lo%1000 == 0 && exp < last {
-		nanos.lo, exp = nanos.lo/1000, exp+3
-	}
-	return appendScaled(dst, nanos, exp, format)
+	return appendSuffix(appendInteger(dst, nanos), exp, format)
 }
 
-func appendScaled(dst []byte, mantissa wide, exp int, format Format) []byte {
-	dst = appendInteger(dst, mantissa)
+func appendSuffix(dst []byte, exp int, format Format) []byte {
 	switch {
 	case exp == 0:
 		return dst
