@@ -3,24 +3,34 @@ package selector
 import (
 	"slices"
 	"strings"
+	"unique"
 )
 
 // clause is a requirement made ready to run.
 type clause struct {
-	tags     uint64   // the tag of key in every byte
-	label    handle   // the label asked for, when there is exactly one value
-	labels   []handle // the labels asked for, sorted, when there are several values
+	tags     uint64    // the tag of key in every byte
+	label    handle    // the label asked for, when there is exactly one value
+	labels   []handle  // the labels asked for, sorted, when there are several values
+	keyID    keyHandle // of key, for the operators that look at it alone
 	key      string
 	bound    int64  // of Gt and Lt
 	pos      uint32 // place in the printed order
 	op       Operator
 	single   bool // label is set
 	absentOK bool // the answer when the label is absent
-	labelOK  bool // the answer when the set holds label
 }
 
 func newClause(key string, op Operator) clause {
-	return clause{key: key, tags: tagWord(key), op: op, absentOK: op.absentOK()}
+	c := clause{key: key, tags: tagWord(key)}
+	c.setOp(op)
+	return c
+}
+
+func (c *clause) setOp(op Operator) {
+	c.op, c.absentOK = op, op.absentOK()
+	if op >= Exists {
+		c.keyID = unique.Make(c.key)
+	}
 }
 
 // absentOK is the answer of the operator when the label is absent.
@@ -41,7 +51,6 @@ func clauseOf(r Requirement) clause {
 
 func (c *clause) setValue(value string) {
 	c.label, c.single = handleOf(c.key, value), true
-	c.labelOK = c.op <= In // Gt and Lt do not hold at their bound
 }
 
 // requirement is the inverse of clauseOf.
@@ -58,46 +67,40 @@ func (c *clause) requirement() Requirement {
 	return r
 }
 
-// matches evaluates the clause on a set that holds at least one label. hits marks the
-// candidates among its first eight labels.
-func (c *clause) matches(set *labelSet, hits uint64) bool {
-	if hits&(hits-1) != 0 || len(set.rest) != 0 {
-		value, present := set.find(c.key, c.tags)
-		return c.matchesValue(value, present)
-	}
-	if hits == 0 {
-		return c.absentOK
-	}
-	// Only this label can have the key: so it is nearly always.
-	candidate := set.pairs[slot(hits)]
-	switch {
-	case c.single && c.op < Gt:
-		return (candidate == c.label) == c.labelOK
-	case c.op <= NotIn && len(c.labels) <= scanMax:
-		for _, h := range c.labels {
-			if h == candidate {
-				return !c.absentOK
-			}
-		}
-		return c.absentOK
-	}
-	p := candidate.Value()
-	if p.key != c.key {
-		return c.absentOK
-	}
-	return c.op == Exists || c.matchesValue(p.value, true)
+// matchesAmong evaluates the clause on a set in which several labels, or
+// labels beyond the first eight, may have the key.
+func (c *clause) matchesAmong(set *labelSet) bool {
+	value, present := set.find(c.key, c.tags)
+	return c.matchesValue(value, present)
 }
 
 // scanMax is the list length up to which comparing one by one beats a search.
 const scanMax = 16
 
+// lists reports whether the clause asks for this label.
+func (c *clause) lists(h handle) bool {
+	if len(c.labels) > scanMax {
+		p := h.Value()
+		return p.key == c.key && c.listsValue(p.value)
+	}
+	if c.single {
+		return c.label == h
+	}
+	for _, l := range c.labels {
+		if l == h {
+			return true
+		}
+	}
+	return false
+}
+
 // matchesValue is Requirement.Matches on the compiled form.
 func (c *clause) matchesValue(value string, present bool) bool {
 	switch c.op {
 	case In, Equals, DoubleEquals:
-		return present && c.lists(value)
+		return present && c.listsValue(value)
 	case NotIn, NotEquals:
-		return !present || !c.lists(value)
+		return !present || !c.listsValue(value)
 	case Exists:
 		return present
 	case DoesNotExist:
@@ -112,7 +115,7 @@ func (c *clause) matchesValue(value string, present bool) bool {
 	return false
 }
 
-func (c *clause) lists(value string) bool {
+func (c *clause) listsValue(value string) bool {
 	if c.single {
 		return c.label.Value().value == value
 	}

@@ -41,17 +41,18 @@
 //
 // # Data layout
 //
-//	Labels ──► first   one byte per label (a tag of the key), labels 0..7 in one word
-//	           rest    the same for labels 8.., a word for each eight
-//	           pairs   sorted by key; one pointer each to the process-wide copy
-//	                   of {key, value}, so that equal labels are equal pointers
+//	Labels ──► first  a tag byte of each key, labels 0..7 in one word
+//	           rest   the same for labels 8.., a word for each eight
+//	           pairs  sorted by key; per label a pointer to the process-wide copy of
+//	                  {key, value} and one to that of key: equal labels, equal pointers
+//	           ints   the numbers that values spell
 //
-//	Selector ► clauses in the order of evaluation:
-//	           tag of key in all eight bytes │ pointer(s) to {key, value} │ key │ bound │ …
+//	Selector ► clauses in the order of evaluation, each
+//	           tag of key in all eight bytes │ pointer(s) to {key, value} │ pointer to key │ bound
 //
-// One subtraction-free word comparison finds the labels whose tag agrees, then
-// one pointer comparison decides equality. Tags may collide: that costs a
-// comparison and never an answer.
+// One word comparison finds the labels whose tag agrees, then one pointer
+// comparison decides equality. Tags may collide: that costs a comparison and
+// never an answer.
 //
 // # Guarantees
 //

@@ -18,19 +18,31 @@ type Labels struct{ set *labelSet }
 type labelSet struct {
 	first uint64   // tags of labels 0 to 7
 	rest  []uint64 // tags of labels 8 and up
-	pairs []handle // sorted by key
+	pairs []label  // sorted by key
+	ints  []int64  // of sets of at most eight labels, if any value spells a number: that number
+	isInt uint8    // bit i: the value of label i spells an int64
 }
 
-// pair is one label.
+// label is a label twice interned: two pairs are equal if and only if their
+// handles are, and so are two keys, so that comparing costs one comparison of
+// pointers. Pairs and keys are shared by all sets and selectors of the
+// process. The runtime collects unused ones, so labels of passing objects do
+// not pile up.
+type label struct {
+	pair handle
+	key  keyHandle
+}
+
 type pair struct{ key, value string }
 
-// handle stands for a pair: two handles are equal if and only if the pairs
-// are, so an equality requirement costs one comparison of pointers. Pairs are
-// shared by all sets and selectors of the process, and unused ones are
-// collected by the runtime, so labels of passing objects do not pile up.
-type handle = unique.Handle[pair]
+type (
+	handle    = unique.Handle[pair]
+	keyHandle = unique.Handle[string]
+)
 
 func handleOf(key, value string) handle { return unique.Make(pair{key, value}) }
+
+func (l label) value() string { return l.pair.Value().value }
 
 // NewLabels copies m into a sorted immutable set. Nothing is validated: labels
 // of stored objects are taken as they are.
@@ -38,32 +50,48 @@ func NewLabels(m map[string]string) Labels {
 	if len(m) == 0 {
 		return Labels{}
 	}
-	handles := make([]handle, 0, len(m))
+	labels := make([]label, 0, len(m))
 	for key, value := range m {
-		handles = append(handles, handleOf(key, value))
+		labels = append(labels, label{handleOf(key, value), unique.Make(key)})
 	}
-	return labelsOf(handles)
+	return labelsOf(labels)
 }
 
 // labelsOf takes labels with distinct keys, in any order, and owns the slice.
-func labelsOf(handles []handle) Labels {
-	if len(handles) == 0 {
+func labelsOf(labels []label) Labels {
+	if len(labels) == 0 {
 		return Labels{}
 	}
-	slices.SortFunc(handles, func(a, b handle) int { return strings.Compare(a.Value().key, b.Value().key) })
-	set := &labelSet{pairs: handles}
-	if words := (len(handles) - 1) / 8; words > 0 {
+	slices.SortFunc(labels, func(a, b label) int { return strings.Compare(a.key.Value(), b.key.Value()) })
+	set := &labelSet{pairs: labels}
+	if words := (len(labels) - 1) / 8; words > 0 {
 		set.rest = make([]uint64, words)
 	}
-	for i, h := range handles {
-		tag := uint64(keyTag(h.Value().key)) << (i % 8 * 8)
+	for i, l := range labels {
+		tag := uint64(keyTag(l.key.Value())) << (i % 8 * 8)
 		if i < 8 {
 			set.first |= tag
 		} else {
 			set.rest[i/8-1] |= tag
 		}
 	}
+	if len(labels) <= 8 {
+		set.readInts()
+	}
 	return Labels{set}
+}
+
+// readInts spares Gt and Lt the reading of values.
+func (s *labelSet) readInts() {
+	for i, l := range s.pairs {
+		if n, ok := parseInt(l.value()); ok {
+			if s.ints == nil {
+				s.ints = make([]int64, len(s.pairs))
+			}
+			s.ints[i] = n
+			s.isInt |= 1 << i
+		}
+	}
 }
 
 // Len is the number of labels.
@@ -88,8 +116,8 @@ func (l Labels) All() iter.Seq2[string, string] {
 		if l.set == nil {
 			return
 		}
-		for _, h := range l.set.pairs {
-			if p := h.Value(); !yield(p.key, p.value) {
+		for _, x := range l.set.pairs {
+			if p := x.pair.Value(); !yield(p.key, p.value) {
 				return
 			}
 		}
@@ -134,7 +162,7 @@ func (l Labels) String() string {
 func (s *labelSet) find(key string, tags uint64) (string, bool) {
 	for word, base := s.first, 0; ; base += 8 {
 		for hits := equalBytes(word, tags); hits != 0; hits &= hits - 1 {
-			if p := s.pairs[base+slot(hits)].Value(); p.key == key {
+			if p := s.pairs[base+slot(hits)].pair.Value(); p.key == key {
 				return p.value, true
 			}
 		}

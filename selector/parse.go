@@ -210,18 +210,19 @@ func (p *parser) requirement() error {
 	if !ValidKey(key) {
 		return &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
 	}
-	p.clauses = append(p.clauses, newClause(key, op))
+	p.clauses = append(p.clauses, clause{key: key, tags: tagWord(key)})
+	c := &p.clauses[len(p.clauses)-1]
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
+		c.setOp(op)
 		return nil
 	}
-	c := &p.clauses[len(p.clauses)-1]
-	if c.op = p.operator(); c.op == 0 {
+	if op = p.operator(); op == 0 {
 		return p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
 	}
-	c.absentOK = c.op.absentOK()
+	c.setOp(op)
 	p.next()
-	if c.op == In || c.op == NotIn {
+	if op == In || op == NotIn {
 		return p.list(c)
 	}
 	return p.exactValue(c)

@@ -130,14 +130,38 @@ func (s Selector) Matches(labels Labels) bool {
 	for i := range s.clauses {
 		c := &s.clauses[i]
 		hits := equalBytes(set.first, c.tags)
+		if hits&(hits-1) != 0 || set.rest != nil {
+			// Several candidates: keys whose tags collide, or more than eight labels.
+			if !c.matchesAmong(set) {
+				return false
+			}
+			continue
+		}
+		if hits == 0 {
+			if !c.absentOK {
+				return false
+			}
+			continue
+		}
+		// Only this label can have the key: so it is nearly always.
+		at := slot(hits)
+		candidate := &set.pairs[at]
 		var ok bool
-		switch {
-		case hits == 0 && len(set.rest) == 0:
-			ok = c.absentOK
-		case c.single && hits != 0 && set.pairs[slot(hits)] == c.label:
-			ok = c.labelOK
+		switch c.op {
+		case Equals, DoubleEquals:
+			ok = candidate.pair == c.label
+		case NotEquals:
+			ok = candidate.pair != c.label
+		case Exists:
+			ok = candidate.key == c.keyID
+		case DoesNotExist:
+			ok = candidate.key != c.keyID
+		case Gt:
+			ok = candidate.key == c.keyID && set.isInt>>at&1 != 0 && set.ints[at] > c.bound
+		case Lt:
+			ok = candidate.key == c.keyID && set.isInt>>at&1 != 0 && set.ints[at] < c.bound
 		default:
-			ok = c.matches(set, hits)
+			ok = c.lists(candidate.pair) != c.absentOK
 		}
 		if !ok {
 			return false
