@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/compare"
 )
@@ -20,6 +21,7 @@ func areas() []compare.Area {
 	return []compare.Area{
 		qos.Parity(),
 		selector.Parity(),
+		scheduler.Parity(),
 	}
 }
 

@@ -17,11 +17,13 @@ type Decision struct {
 
 	PreFilter []string             // reasons why PreFilter rejected the pod; no node was looked at
 	Narrowed  bool                 // PreFilter left some nodes out; upstream scans the rest in random order
+	Nominated bool                 // the nominated node fits; no other node was looked at
 	Feasible  []string             // sorted
 	Rejected  map[string]Rejection // by node
 
-	Scores map[string]map[string]int64 // weighted, by node and plugin; nil if fewer than two are feasible
-	Best   []string                    // the nodes with the highest total, sorted
+	Scores   map[string]map[string]int64 // weighted, by node and plugin; also of a single feasible node
+	Best     []string                    // the nodes with the highest total, sorted
+	ScoreErr string                      // why scoring failed; with a single feasible node the cycle does not score
 
 	Node      string // what the scheduling cycle chose; "" when nothing fits
 	Evaluated int    // nodes that the cycle looked at
@@ -41,20 +43,46 @@ type Rejection struct {
 // Decide makes one scheduling cycle for the pod and looks at every node beside
 // it. It changes nothing but where the next scan begins.
 func (s *Scheduler) Decide(pod *v1.Pod) (*Decision, error) {
+	d, state, unfit, err := s.choose(pod)
+	if err != nil || d.Gated != nil || d.Err != "" {
+		return d, err
+	}
+	if unfit != nil {
+		if d.Preemption, err = s.preempt(state, pod, unfit); err != nil {
+			return nil, err
+		}
+	}
+	return d, s.look(d, pod)
+}
+
+// Choose makes the scheduling cycle only. If PreFilter narrows the nodes, so
+// that the scan is in random order, it looks at them as Decide does.
+func (s *Scheduler) Choose(pod *v1.Pod) (*Decision, error) {
+	d, state, _, err := s.choose(pod)
+	if err != nil || d.Gated != nil || d.Err != "" {
+		return d, err
+	}
+	if narrow, st, _ := s.profile.RunPreFilterPlugins(s.ctx, state, pod); st.IsSuccess() && !narrow.AllNodes() {
+		return d, s.look(d, pod)
+	}
+	return d, nil
+}
+
+func (s *Scheduler) choose(pod *v1.Pod) (*Decision, fwk.CycleState, *framework.FitError, error) {
 	d := &Decision{Rejected: map[string]Rejection{}}
 	for _, pl := range s.profile.PreEnqueuePlugins() {
 		if st := pl.PreEnqueue(s.ctx, pod); !st.IsSuccess() {
 			d.Gated = st.Reasons()
-			return d, nil
+			return d, nil, nil, nil
 		}
 	}
 	if err := s.sched.Cache.UpdateSnapshot(s.log, s.snapshot); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	info, err := framework.NewPodInfo(pod)
 	if err != nil {
 		d.Err = err.Error()
-		return d, nil
+		return d, nil, nil, nil
 	}
 	state := framework.NewCycleState()
 	result, err := s.sched.SchedulePod(s.ctx, s.profile, state, &framework.QueuedPodInfo{PodInfo: info})
@@ -62,16 +90,11 @@ func (s *Scheduler) Decide(pod *v1.Pod) (*Decision, error) {
 	switch {
 	case errors.As(err, &unfit):
 		d.FitError = unfit.Error()
-		d.Preemption, err = s.preempt(state, pod, unfit)
-		if err != nil {
-			return nil, err
-		}
 	case err != nil:
 		d.Err = err.Error()
-		return d, nil
 	}
 	d.Node, d.Evaluated, d.Found = result.SuggestedHost, result.EvaluatedNodes, result.FeasibleNodes
-	return d, s.look(d, pod)
+	return d, state, unfit, nil
 }
 
 // look filters every node, and scores the feasible ones, in a cycle of its own:
@@ -86,10 +109,32 @@ func (s *Scheduler) look(d *Decision, pod *v1.Pod) error {
 		d.PreFilter = st.Reasons()
 		return nil
 	}
+	feasible, err := s.filter(d, state, pod, narrow)
+	if err != nil || len(feasible) == 0 {
+		return err
+	}
+	for _, n := range feasible {
+		d.Feasible = append(d.Feasible, n.Node().Name)
+	}
+	slices.Sort(d.Feasible)
+	if st := s.score(d, state, pod, feasible); !st.IsSuccess() {
+		d.ScoreErr = st.AsError().Error()
+	}
+	return nil
+}
+
+// filter looks at the nominated node and, unless that fits, at all others.
+func (s *Scheduler) filter(d *Decision, state fwk.CycleState, pod *v1.Pod, narrow *fwk.PreFilterResult) ([]fwk.NodeInfo, error) {
+	if n, err := s.snapshot.Get(pod.Status.NominatedNodeName); err == nil {
+		if st := s.profile.RunFilterPluginsWithNominatedPods(s.ctx, state, pod, n); st.IsSuccess() {
+			d.Nominated = true
+			return []fwk.NodeInfo{n}, nil
+		}
+	}
 	d.Narrowed = !narrow.AllNodes()
 	all, err := s.snapshot.NodeInfos().List()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var feasible []fwk.NodeInfo
 	for _, n := range all {
@@ -101,31 +146,26 @@ func (s *Scheduler) look(d *Decision, pod *v1.Pod) error {
 		switch {
 		case st.IsSuccess():
 			feasible = append(feasible, n)
-			d.Feasible = append(d.Feasible, name)
 		case st.IsRejected():
 			d.Rejected[name] = rejection(st)
 		default:
-			return st.AsError()
+			return nil, st.AsError()
 		}
 	}
-	slices.Sort(d.Feasible)
-	if len(feasible) < 2 {
-		return nil
-	}
-	return s.score(d, state, pod, feasible)
+	return feasible, nil
 }
 
 func rejection(st *fwk.Status) Rejection {
 	return Rejection{Plugin: st.Plugin(), Code: st.Code().String(), Reasons: slices.Sorted(slices.Values(st.Reasons()))}
 }
 
-func (s *Scheduler) score(d *Decision, state fwk.CycleState, pod *v1.Pod, feasible []fwk.NodeInfo) error {
+func (s *Scheduler) score(d *Decision, state fwk.CycleState, pod *v1.Pod, feasible []fwk.NodeInfo) *fwk.Status {
 	if st := s.profile.RunPreScorePlugins(s.ctx, state, pod, feasible); !st.IsSuccess() {
-		return st.AsError()
+		return st
 	}
 	scores, st := s.profile.RunScorePlugins(s.ctx, state, pod, feasible)
 	if !st.IsSuccess() {
-		return st.AsError()
+		return st
 	}
 	d.Scores = map[string]map[string]int64{}
 	best := int64(-1)

@@ -13,7 +13,6 @@ package upstream
 import (
 	"context"
 	"fmt"
-	"io"
 	"reflect"
 	"unsafe"
 
@@ -83,10 +82,7 @@ func New(config Config) (*Scheduler, error) {
 }
 
 // silence keeps klog from writing what upstream logs about made-up clusters.
-func silence() {
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-}
+func silence() { klog.SetLogger(klog.Logger{}) }
 
 func (s *Scheduler) build(config Config) error {
 	client := fake.NewClientset()

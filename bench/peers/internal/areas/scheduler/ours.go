@@ -1,0 +1,116 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/orchcore/orchcore/scheduler"
+)
+
+// cluster is a case on our side.
+type cluster struct {
+	cache     *scheduler.Cache
+	scheduler *scheduler.Scheduler
+	pending   []*scheduler.Pod
+}
+
+// objects are the JSON keys of a case.
+type objects struct {
+	Nodes                  []*scheduler.Node                  `json:"nodes"`
+	Pods                   []*scheduler.Pod                   `json:"pods"`
+	Namespaces             []*scheduler.Namespace             `json:"namespaces"`
+	Services               []*scheduler.Service               `json:"services"`
+	ReplicationControllers []*scheduler.ReplicationController `json:"replicationControllers"`
+	ReplicaSets            []*scheduler.ReplicaSet            `json:"replicaSets"`
+	StatefulSets           []*scheduler.StatefulSet           `json:"statefulSets"`
+	PDBs                   []*scheduler.PodDisruptionBudget   `json:"pdbs"`
+}
+
+// load decodes a case and fills a cache with it. Field values are held to what
+// an API server admits; pods on unknown nodes, which minimising makes, wait for
+// their node as they do upstream.
+func load(data []byte, percent int, disabled []string) (*cluster, error) {
+	var in objects
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, err
+	}
+	c := &cluster{cache: scheduler.NewCache(scheduler.CacheConfig{HoldUnknownNodes: true})}
+	if percent == 0 {
+		percent = scheduler.Adaptive
+	}
+	var err error
+	if c.scheduler, err = scheduler.New(scheduler.Config{
+		Cache: c.cache, PercentageOfNodesToScore: percent,
+		Profiles: []scheduler.Profile{{Disabled: disabled}},
+	}); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(
+		each(in.Namespaces, c.cache.SetNamespace),
+		each(in.Services, c.cache.SetService),
+		each(in.ReplicationControllers, c.cache.SetReplicationController),
+		each(in.ReplicaSets, c.cache.SetReplicaSet),
+		each(in.StatefulSets, c.cache.SetStatefulSet),
+		each(in.PDBs, c.cache.SetPodDisruptionBudget),
+		each(in.Nodes, c.cache.AddNode),
+		each(in.Pods, c.addPod),
+	); err != nil {
+		return nil, err
+	}
+	for _, p := range c.pending {
+		// Upstream's queue ignores the nomination of a pod that may not be
+		// scheduled yet.
+		if node := p.Status.NominatedNodeName; node != "" && len(p.Spec.SchedulingGates) == 0 {
+			if err := c.cache.Nominate(p, node); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return c, nil
+}
+
+func each[T any](list []*T, add func(*T) error) error {
+	for _, v := range list {
+		if err := add(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) addPod(p *scheduler.Pod) error {
+	if p.Spec.NodeName == "" {
+		c.pending = append(c.pending, p)
+		return nil
+	}
+	return c.cache.AddPod(p)
+}
+
+// opinion is all that our scheduler thinks about one pod.
+type opinion struct {
+	placement scheduler.Placement
+	err       error // of Schedule
+	why       *scheduler.Explanation
+	whyErr    error // of Explain
+}
+
+// decide schedules the pod and explains every node. Both leave the cache as it
+// was.
+func (c *cluster) decide(p *scheduler.Pod) *opinion {
+	o := &opinion{}
+	o.placement, o.err = c.scheduler.Schedule(p)
+	o.why, o.whyErr = c.scheduler.Explain(p)
+	return o
+}
+
+// fitError is the text of the failure without the words of preemption.
+func (o *opinion) fitError() string {
+	var unfit *scheduler.FitError
+	if !errors.As(o.err, &unfit) {
+		return fmt.Sprintf("not a FitError: %v", o.err)
+	}
+	plain := *unfit
+	plain.PostFilter = ""
+	return plain.Error()
+}
