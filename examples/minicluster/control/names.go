@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
@@ -86,3 +88,5 @@ func templateHash(t *api.PodTemplate) (string, error) {
 	}
 	return Suffix(10, 0, string(text)), nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -59,36 +59,40 @@ func (f *Fleet) Reconcile(view *control.View, now time.Time) ([]control.Action, 
 		if free == nil {
 			free = newAddresses(view)
 		}
-		a, err := f.act(todo, p, n, free, now)
+		more, err := f.act(todo, p, n, free, now)
 		if err != nil {
 			return nil, 0, err
 		}
-		actions = append(actions, a)
+		actions = append(actions, more...)
 	}
 	f.since = since
 	return actions, recheck, nil
 }
 
-func (f *Fleet) act(todo step, p *control.Stored[api.Pod], n *control.Stored[api.Node], free *addresses, now time.Time) (control.Action, error) {
+func (f *Fleet) act(todo step, p *control.Stored[api.Pod], n *control.Stored[api.Node], free *addresses, now time.Time) ([]control.Action, error) {
 	title := api.Title("Pod", p.Object.Metadata.Namespace, p.Object.Metadata.Name)
+	verb, patch := "ready", api.Fields{}
 	switch todo {
 	case remove:
-		return control.Put("remove", title, p.Key, p.Revision, nil), nil
+		return []control.Action{control.Put("remove", title, p.Key, p.Revision, nil)}, nil
 	case report:
-		return control.Patched("ready", title, p, probed(&p.Object, now))
+		patch = probed(&p.Object, now)
+	case start:
+		ip, err := free.take(&p.Object, &n.Object)
+		switch {
+		case err == nil:
+			patch = started(&p.Object, &n.Object, ip, now)
+		case p.Object.Status.Message == err.Error():
+			return nil, nil // said so already
+		default:
+			verb, patch = "fail", api.Fields{"status": api.Fields{"reason": "NetworkNotReady", "message": err.Error()}}
+		}
+		if probeDelaySeconds(&p.Object) >= 0 && verb == "ready" {
+			verb = "start"
+		}
 	}
-	ip, err := free.take(&p.Object, &n.Object)
-	if err != nil {
-		// Like a failing network plugin: the pod stays pending and says why.
-		return control.Patched("fail", title, p, api.Fields{"status": api.Fields{
-			"reason": "NetworkNotReady", "message": err.Error(), "phase": api.PodFailed,
-		}})
-	}
-	verb := "start"
-	if probeDelaySeconds(&p.Object) < 0 {
-		verb = "ready"
-	}
-	return control.Patched(verb, title, p, started(&p.Object, &n.Object, ip, now))
+	a, err := control.Patched(verb, title, p, patch)
+	return []control.Action{a}, err
 }
 
 // register reports nodes ready that say nothing about themselves. Nodes of a dump
