@@ -75,12 +75,17 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 		policy, list, mark = r.captureIPTables(f, src, dst, c, found)
 	}
 	if len(list) == 0 {
-		v, p := r.filterVerdict(f, src, dst, c, found)
+		v, p := r.filter(passing{protocol: f.Protocol, src: src, dst: dst, port: f.Destination.Port()})
 		return Decision{Verdict: v, Policy: p}
 	}
 	b := &list[uint64(random)*uint64(len(list))>>32]
-	d := Decision{Verdict: DNAT, Backend: b.Address, Masquerade: mark, Affinity: policy.Affinity, Policy: policy}
+	d := Decision{Verdict: DNAT, Backend: b.Address, Affinity: policy.Affinity, Policy: policy}
 	d.Masquerade = mark || b.Address.Addr() == src && r.hairpins(b, policy)
+	if r.table.crossed {
+		if v, _ := r.filter(passing{f.Protocol, src, b.Address.Addr(), b.Address.Port(), true, d.Masquerade}); v != Accept {
+			d.Verdict, d.Masquerade = v, false
+		}
+	}
 	return d
 }
 
@@ -194,114 +199,4 @@ func (r *RuleSet) hairpins(b *Backend, p *Policy) bool {
 	}
 	_, ok := r.table.hairpin[hairpinKey{b.Address, p.Key.Protocol}]
 	return ok
-}
-
-// filterVerdict judges a packet that kept its destination, at the hooks of
-// the filter table that it passes.
-func (r *RuleSet) filterVerdict(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
-	if r.node.mode == NFTables {
-		return r.filterNFT(f, src, dst, c, found)
-	}
-	return r.filterIPTables(f, src, dst, c, found)
-}
-
-// missing is the verdict for an address of p that has no backend to offer.
-func (p *Policy) missing() Verdict {
-	if p.HasEndpoints {
-		return Drop
-	}
-	return Reject
-}
-
-// lacksExternal: traffic from outside to p has no backend.
-func (p *Policy) lacksExternal() bool {
-	return !p.HasEndpoints || p.ExternalLocal && len(p.Local) == 0
-}
-
-// lacks: some address with these kinds has no backend in nftables' maps.
-func (p *Policy) lacks(kinds kindSet) bool {
-	return kinds.has(ClusterIPFrontend) && len(p.internal()) == 0 || kinds != 1<<ClusterIPFrontend && p.lacksExternal()
-}
-
-func (r *RuleSet) filterNFT(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
-	n := r.node
-	outbound := n.isLocal(src) // passes output; then input too if dst is local
-	inbound := n.isLocal(dst)
-	if inbound && !outbound {
-		if v, p := r.nodePortMissingNFT(f, dst); v != Accept {
-			return v, p
-		}
-	}
-	if found {
-		p := c.policy
-		if p.lacks(c.kinds) {
-			return p.missing(), p
-		}
-	}
-	if outbound || !inbound {
-		if _, ok := r.table.clusterIPs[dst]; ok {
-			return Reject, nil
-		}
-		if prefixesContain(n.serviceCIDRs, dst) {
-			return Drop, nil
-		}
-	}
-	if inbound && outbound {
-		return r.nodePortMissingNFT(f, dst)
-	}
-	return Accept, nil
-}
-
-func (r *RuleSet) nodePortMissingNFT(f Flow, dst netip.Addr) (Verdict, *Policy) {
-	p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]
-	if p == nil || !p.lacksExternal() {
-		return Accept, nil
-	}
-	if r.node.nodePorts == nil && dst.IsLoopback() || r.node.nodePorts != nil && !r.node.acceptsNodePort(dst) {
-		return Accept, nil
-	}
-	return p.missing(), p
-}
-
-func (r *RuleSet) filterIPTables(f Flow, src, dst netip.Addr, c capture, found bool) (Verdict, *Policy) {
-	n := r.node
-	outbound, inbound := n.isLocal(src), n.isLocal(dst)
-	if n.localhostPorts && dst.IsLoopback() && !src.IsLoopback() && (outbound || inbound) {
-		return Drop, nil // KUBE-FIREWALL: martians, since route_localnet is set
-	}
-	if found && c.kinds.has(LoadBalancerFrontend) && c.policy.HasEndpoints && len(c.policy.SourceRanges) > 0 {
-		return Drop, c.policy
-	}
-	if found && (outbound || !inbound) && c.kinds.has(ClusterIPFrontend) && len(c.policy.internal()) == 0 {
-		return c.policy.missing(), c.policy
-	}
-	if outbound && !inbound {
-		return Accept, nil // KUBE-EXTERNAL-SERVICES is not in OUTPUT
-	}
-	if inbound && f.Protocol == TCP {
-		if _, ok := r.table.health[f.Destination.Port()]; ok {
-			return Accept, nil
-		}
-	}
-	return r.externalMissing(f, c, found, inbound)
-}
-
-// externalMissing is chain KUBE-EXTERNAL-SERVICES: rules in the order of the
-// policies, so the smaller key decides when both an address and a node port
-// match.
-func (r *RuleSet) externalMissing(f Flow, c capture, found, inbound bool) (Verdict, *Policy) {
-	var first *Policy
-	if found && c.kinds != 1<<ClusterIPFrontend && c.policy.lacksExternal() {
-		first = c.policy
-	}
-	if inbound {
-		p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]
-		if p != nil && p.lacksExternal() && (first == nil || p.Key.compare(first.Key) < 0) {
-			first = p
-		}
-	}
-	if first == nil {
-		return Accept, nil
-	}
-	return first.missing(), first
 }

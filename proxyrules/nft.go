@@ -2,6 +2,7 @@ package proxyrules
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,11 +221,11 @@ func (p *Policy) hasFirewall() bool { return len(p.LoadBalancerIPs) > 0 && len(p
 // them: binding a rule to a map is cheap, adding an element to a map that has
 // bindings costs a step for each.
 func (w *nftText) endpointMaps(policies []*Policy) {
-	var maps [endpointMaps][]string
+	byMap := map[mapID][]string{}
 	add := func(s span, list []Backend) {
 		for i := range list {
 			b := &list[i]
-			maps[s.shard] = append(maps[s.shard], fmt.Sprintf("%d : %s . %d", s.base+uint32(i), b.Address.Addr(), b.Address.Port()))
+			byMap[s.id] = append(byMap[s.id], fmt.Sprintf("%d : %s . %d", s.base+uint32(i), b.Address.Addr(), b.Address.Port()))
 		}
 	}
 	for _, p := range policies {
@@ -233,17 +234,11 @@ func (w *nftText) endpointMaps(policies []*Policy) {
 			add(s.local, p.Local)
 		}
 	}
-	for shard, elements := range maps {
-		if len(elements) == 0 {
-			continue
-		}
-		name := endpointMapName(uint8(shard))
-		w.cmd("add map", name, "{ typeof numgen random mod 2 :", w.ip, "daddr . tcp dport ; }")
-		w.addElements(name, elements)
+	for _, id := range slices.SortedFunc(maps.Keys(byMap), mapID.compare) {
+		w.cmd("add map", id.String(), "{ typeof numgen random mod 2 :", w.ip, "daddr .", id.protocol.String(), "dport ; }")
+		w.addElements(id.String(), byMap[id])
 	}
 }
-
-func endpointMapName(shard uint8) string { return fmt.Sprintf("endpoints-%02x", shard) }
 
 // policy writes the rules of p's chains.
 func (w *nftText) policy(p *Policy) {
@@ -307,7 +302,7 @@ func (w *nftText) spread(p *Policy, chain string, s span) {
 		return
 	}
 	w.rule(chain, "meta l4proto", p.Key.Protocol.String(), "dnat", w.ip, "addr . port to numgen random mod",
-		strconv.Itoa(int(s.n)), "offset", strconv.FormatUint(uint64(s.base), 10), "map @"+endpointMapName(s.shard))
+		strconv.Itoa(int(s.n)), "offset", strconv.FormatUint(uint64(s.base), 10), "map @"+s.id.String())
 }
 
 // stick sends a known client to its backend, any other to a random one.

@@ -3,6 +3,7 @@ package proxyrules
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -11,18 +12,31 @@ import (
 // backends of all services share a fixed number of named maps from an index
 // to address and port:
 //
-//	numgen random mod N offset BASE map @endpoints-XX
+//	numgen random mod N offset BASE map @endpoints-tcp-XX
 //
 // A single map will not do: adding an element costs the kernel one step per
 // rule that uses the map. With endpointMaps of them both costs stay linear.
 const endpointMaps = 256
 
+// mapID names an endpoint map. Maps are kept apart by protocol, since nft
+// does not print a map for "any port" so that it could read it again.
+type mapID struct {
+	protocol Protocol
+	shard    uint8
+}
+
+func (m mapID) String() string { return fmt.Sprintf("endpoints-%s-%02x", m.protocol, m.shard) }
+
+func (m mapID) compare(o mapID) int {
+	return cmpOr(int(m.protocol)-int(o.protocol), int(m.shard)-int(o.shard))
+}
+
 // span is the part of an endpoint map that a list of backends occupies:
-// indexes base to base+n-1 of map number shard.
+// indexes base to base+n-1.
 type span struct {
-	shard uint8
-	base  uint32
-	n     uint32
+	id   mapID
+	base uint32
+	n    uint32
 }
 
 // assignSpans gives each list of backends its span. Where it lies follows
@@ -31,14 +45,14 @@ type span struct {
 // are moved up, in the order of the policies.
 func assignSpans(policies []*Policy) map[*Policy]spans {
 	out := make(map[*Policy]spans, len(policies))
-	var taken [endpointMaps][]span
+	taken := map[mapID][]span{}
 	for _, p := range policies {
 		if p.Affinity != 0 {
 			continue
 		}
 		out[p] = spans{
-			cluster: place(&taken, p.Key, "cluster", len(p.Cluster)),
-			local:   place(&taken, p.Key, "local", len(p.Local)),
+			cluster: place(taken, p.Key, "cluster", len(p.Cluster)),
+			local:   place(taken, p.Key, "local", len(p.Local)),
 		}
 	}
 	return out
@@ -46,13 +60,13 @@ func assignSpans(policies []*Policy) map[*Policy]spans {
 
 type spans struct{ cluster, local span }
 
-func place(taken *[endpointMaps][]span, k PortKey, list string, n int) span {
+func place(taken map[mapID][]span, k PortKey, list string, n int) span {
 	if n == 0 {
 		return span{}
 	}
 	sum := sha256.Sum256([]byte(list + " " + k.Protocol.String() + " " + k.String()))
-	s := span{shard: sum[0], base: binary.BigEndian.Uint32(sum[1:]), n: uint32(n)}
-	used := taken[s.shard]
+	s := span{id: mapID{k.Protocol, sum[0]}, base: binary.BigEndian.Uint32(sum[1:]), n: uint32(n)}
+	used := taken[s.id]
 	if s.base > ^uint32(0)-s.n {
 		s.base = 0
 	}
@@ -70,6 +84,6 @@ func place(taken *[endpointMaps][]span, k PortKey, list string, n int) span {
 			s.base, i = 0, 0
 		}
 	}
-	taken[s.shard] = slices.Insert(used, i, s)
+	taken[s.id] = slices.Insert(used, i, s)
 	return s
 }

@@ -34,6 +34,9 @@ type table struct {
 	clusterIPs map[netip.Addr]struct{}
 	hairpin    map[hairpinKey]struct{}
 	health     map[uint16]struct{} // health check node ports, TCP
+	// crossed: some backend's address is one that a filter looks at, so that
+	// DNAT is not the end of the story.
+	crossed bool
 }
 
 // hairpinKey is an element of nftables' set hairpin-connections.
@@ -80,7 +83,24 @@ func newTable(r *RuleSet) *table {
 			}
 		}
 	}
+	t.crossed = r.crosses(t)
 	return t
+}
+
+// crosses looks for backends that filters might stop.
+func (r *RuleSet) crosses(t *table) bool {
+	for _, p := range r.policies {
+		for i := range p.Reachable {
+			a := p.Reachable[i].Address
+			_, captured := t.at(a.Addr(), a.Port(), p.Key.Protocol)
+			_, clusterIP := t.clusterIPs[a.Addr()]
+			if captured || clusterIP || prefixesContain(r.node.serviceCIDRs, a.Addr()) ||
+				r.node.isLocal(a.Addr()) && t.nodePorts[portProtocol(a.Port(), p.Key.Protocol)] != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (t *table) add(f Frontend) {

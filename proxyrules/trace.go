@@ -31,6 +31,9 @@ type Choice struct {
 	Backend     Backend
 	Probability float64
 	Masquerade  bool
+	// Verdict is DNAT, unless the backend's address is captured itself and a
+	// filter stops what was sent there.
+	Verdict Verdict
 }
 
 // Trace follows a flow through the rules of the RuleSet's mode, and says at
@@ -63,7 +66,7 @@ type tracer struct {
 	src, dst          netip.Addr
 	port              uint16
 	inbound, outbound bool // the destination, the source is the node itself
-	mark              bool
+	mark, dnat        bool
 }
 
 func (t *tracer) why(format string, args ...any) {
@@ -175,7 +178,6 @@ func (t *tracer) external(p *Policy) bool {
 
 // spread ends the walk with a DNAT to one of the list.
 func (t *tracer) spread(p *Policy, list []Backend) {
-	t.decide(DNAT, p)
 	if t.mark {
 		t.why("marked for masquerading")
 	}
@@ -192,12 +194,40 @@ func (t *tracer) spread(p *Policy, list []Backend) {
 			t.why("hairpin: %s would be its own client and is masqueraded", b.Address)
 			c.Masquerade = true
 		}
+		c.Verdict = t.reach(&b, c.Masquerade)
+		c.Masquerade = c.Masquerade && c.Verdict == DNAT
 		t.t.Masquerade = t.t.Masquerade || c.Masquerade
 		t.t.Choices = append(t.t.Choices, c)
+	}
+	t.decide(t.t.Choices[0].Verdict, p)
+	for _, c := range t.t.Choices {
+		if c.Verdict == DNAT {
+			t.decide(DNAT, p)
+		}
 	}
 	for i := range p.All {
 		t.whyNot(p, &p.All[i], list)
 	}
+}
+
+// reach follows a packet on to its backend: the filter hooks see the new
+// destination.
+func (t *tracer) reach(b *Backend, marked bool) Verdict {
+	on := &tracer{
+		RuleSet: t.RuleSet, n: t.n, src: t.src, dst: b.Address.Addr(), port: b.Address.Port(),
+		outbound: t.outbound, inbound: t.n.isLocal(b.Address.Addr()), mark: marked, dnat: true,
+	}
+	on.t.Flow.Protocol = t.t.Flow.Protocol
+	if t.n.mode == NFTables {
+		on.nftablesFilter()
+	} else {
+		on.iptablesFilter()
+	}
+	if on.t.Verdict == Accept {
+		return DNAT
+	}
+	t.t.Why = append(t.t.Why, on.t.Why...)
+	return on.t.Verdict
 }
 
 // whyNot explains a backend that is not among the choices.
@@ -237,7 +267,7 @@ func (t *tracer) refuse(chain string, p *Policy) {
 // iptablesFilter walks the filter table with the original destination:
 // OUTPUT for packets of the node, then INPUT when it talks to itself.
 func (t *tracer) iptablesFilter() {
-	if t.n.localhostPorts && t.dst.IsLoopback() && !t.src.IsLoopback() {
+	if t.n.localhostPorts && t.dst.IsLoopback() && !t.src.IsLoopback() && !t.dnat {
 		t.why("filter KUBE-FIREWALL: a stranger's packet to loopback")
 		t.decide(Drop, nil)
 		return
@@ -247,6 +277,10 @@ func (t *tracer) iptablesFilter() {
 	}); p != nil {
 		t.why("filter KUBE-PROXY-FIREWALL: traffic to a load balancer IP of %s that was not accepted", p.Key)
 		t.decide(Drop, p)
+		return
+	}
+	if t.mark && !t.inbound && !t.outbound {
+		t.why("filter KUBE-FORWARD: marked packets pass")
 		return
 	}
 	if p := t.first(func(p *Policy) bool { return t.holds(p, ClusterIPFrontend) && len(p.internal()) == 0 }); p != nil && (t.outbound || !t.inbound) {
