@@ -19,6 +19,9 @@ func (g *generator) pod(name string) Object {
 	}
 	if g.features.Has(PodLevelResources) && g.chance(8) {
 		if r := g.requests(false); len(r) > 0 {
+			if spec["overhead"] != nil {
+				integral(r)
+			}
 			spec["resources"] = Object{"requests": r}
 		}
 	}
@@ -41,6 +44,21 @@ func (g *generator) pod(name string) Object {
 		g.own(p.child("metadata"))
 	}
 	return p
+}
+
+// integral writes fractions of binary units as integers. Upstream keeps such a
+// fraction behind a pointer and adds the pod's overhead through it, to the pod
+// itself, each time that it computes the request: its answer would depend on how
+// often it was asked (component-helpers v0.36.3, resource.PodRequests).
+func integral(requests Object) {
+	for name, quantity := range requests {
+		switch quantity {
+		case "0.5Gi":
+			requests[name] = "512Mi"
+		case "1.5Gi":
+			requests[name] = "1536Mi"
+		}
+	}
 }
 
 // placed draws a pod that runs on some node.
