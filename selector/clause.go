@@ -16,8 +16,9 @@ type clause struct {
 	bound    int64  // of Gt and Lt
 	pos      uint32 // place in the printed order
 	op       Operator
-	single   bool // label is set
-	absentOK bool // the answer when the label is absent
+	eval     Operator // op, or the equality operator that means the same
+	single   bool     // label is set
+	absentOK bool     // the answer when the label is absent
 }
 
 func newClause(key string, op Operator) clause {
@@ -27,7 +28,7 @@ func newClause(key string, op Operator) clause {
 }
 
 func (c *clause) setOp(op Operator) {
-	c.op, c.absentOK = op, op.absentOK()
+	c.op, c.eval, c.absentOK = op, op, op.absentOK()
 	if op >= Exists {
 		c.keyID = unique.Make(c.key)
 	}
@@ -51,6 +52,12 @@ func clauseOf(r Requirement) clause {
 
 func (c *clause) setValue(value string) {
 	c.label, c.single = handleOf(c.key, value), true
+	switch c.op {
+	case In, DoubleEquals:
+		c.eval = Equals
+	case NotIn:
+		c.eval = NotEquals
+	}
 }
 
 // requirement is the inverse of clauseOf.
@@ -77,14 +84,11 @@ func (c *clause) matchesAmong(set *labelSet) bool {
 // scanMax is the list length up to which comparing one by one beats a search.
 const scanMax = 16
 
-// lists reports whether the clause asks for this label.
+// lists reports whether one of labels is h.
 func (c *clause) lists(h handle) bool {
 	if len(c.labels) > scanMax {
 		p := h.Value()
 		return p.key == c.key && c.listsValue(p.value)
-	}
-	if c.single {
-		return c.label == h
 	}
 	for _, l := range c.labels {
 		if l == h {

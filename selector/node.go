@@ -33,8 +33,8 @@ type PreferredSchedulingTerm struct {
 // NodeMatcher is a compiled NodeSelector: the terms that can match, ORed. It
 // is immutable and safe for concurrent use. The zero value matches no node.
 type NodeMatcher struct {
-	terms []NodeTerm
-	err   error // faults of the terms that were left out
+	terms []NodeTerm // all of them checked
+	err   error      // faults of the terms that were left out
 }
 
 // NodeTerm is a compiled NodeSelectorTerm. The zero value matches no node.
@@ -152,7 +152,8 @@ func nodeOperator(name string) Operator {
 // labels.
 func (m NodeMatcher) Matches(name string, labels Labels) bool {
 	for i := range m.terms {
-		if m.terms[i].Matches(name, labels) {
+		t := &m.terms[i]
+		if t.labels.Matches(labels) && (len(t.fields) == 0 || t.matchesFields(name)) {
 			return true
 		}
 	}

@@ -147,8 +147,8 @@ func (s Selector) Matches(labels Labels) bool {
 		at := slot(hits)
 		candidate := &set.pairs[at]
 		var ok bool
-		switch c.op {
-		case Equals, DoubleEquals:
+		switch c.eval {
+		case Equals:
 			ok = candidate.pair == c.label
 		case NotEquals:
 			ok = candidate.pair != c.label
@@ -160,7 +160,7 @@ func (s Selector) Matches(labels Labels) bool {
 			ok = candidate.key == c.keyID && set.isInt>>at&1 != 0 && set.ints[at] > c.bound
 		case Lt:
 			ok = candidate.key == c.keyID && set.isInt>>at&1 != 0 && set.ints[at] < c.bound
-		default:
+		default: // In and NotIn with several values
 			ok = c.lists(candidate.pair) != c.absentOK
 		}
 		if !ok {
