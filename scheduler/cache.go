@@ -244,10 +244,11 @@ func (c *Cache) Assume(pod *Pod, node string) error {
 	if err != nil {
 		return err
 	}
-	return c.assume(p, node)
+	return c.AssumePod(p, node)
 }
 
-func (c *Cache) assume(p *PodInfo, node string) error {
+// AssumePod is Assume for a pod that is compiled already.
+func (c *Cache) AssumePod(p *PodInfo, node string) error {
 	if want := p.Pod.Spec.NodeName; want != "" && want != node {
 		return &InputError{Object: p.object(), Field: "spec.nodeName", Value: want, Want: node}
 	}

@@ -34,7 +34,8 @@ type NodeExplanation struct {
 
 // Explain looks at all nodes and scores all feasible ones, even a single one,
 // without deciding. The errors are those of Schedule; that no node fits is not
-// an error here.
+// an error here. When scoring fails the Explanation comes with the error, and
+// without scores.
 func (s *Scheduler) Explain(pod *Pod) (*Explanation, error) {
 	p, err := s.config.Cache.compile(pod)
 	if err != nil {
@@ -82,7 +83,7 @@ func (s *Scheduler) explain(c *Cycle) (*Explanation, error) {
 		return out, nil
 	}
 	if err := s.scores.fill(c, s.feasible); err != nil {
-		return nil, err
+		return out, err
 	}
 	at := 0
 	for i := range out.Nodes {

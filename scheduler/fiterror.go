@@ -37,12 +37,20 @@ type FitError struct {
 	Nominated *Nomination
 }
 
+// notLookedAt is the verdict on a node that no plugin has seen.
+var notLookedAt = Status{Code: UnschedulableAndUnresolvable}
+
 // newFitError returns the error with no node looked at yet.
 func newFitError(c *Cycle) *FitError {
-	return &FitError{
-		Pod: c.Pod.Name(), NumNodes: len(c.Nodes),
-		Absent: Status{Code: UnschedulableAndUnresolvable},
-	}
+	return &FitError{Pod: c.Pod.Name(), NumNodes: len(c.Nodes), Absent: notLookedAt}
+}
+
+// kept returns a copy that outlives the cycle.
+func (e *FitError) kept(c *Cycle) *FitError {
+	out := *e
+	out.Pod = c.Pod.Name()
+	out.Rejections = slices.Clone(e.Rejections)
+	return &out
 }
 
 // Error returns upstream's text:

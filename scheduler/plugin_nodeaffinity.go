@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"maps"
+
 	"github.com/orchcore/orchcore/selector"
 )
 
@@ -79,15 +81,16 @@ func (pl *nodeAffinity) PreFilter(c *Cycle) (map[string]bool, Status) {
 	if required == nil || len(required.NodeSelectorTerms) == 0 {
 		return nil, Status{}
 	}
-	names := make(map[string]bool)
+	var names map[string]bool
 	for i := range required.NodeSelectorTerms {
 		named, ok := namesIn(&required.NodeSelectorTerms[i])
 		if !ok {
 			return nil, Status{}
 		}
-		for name := range named {
-			names[name] = true
+		if names == nil {
+			names = make(map[string]bool)
 		}
+		maps.Copy(names, named)
 	}
 	if len(names) == 0 {
 		return nil, Status{Code: UnschedulableAndUnresolvable, Details: conflictDetails}

@@ -23,6 +23,7 @@ type Scheduler struct {
 	cycle    Cycle
 	feasible []*NodeInfo
 	scores   scoreTable
+	fit      FitError
 }
 
 // Placement is the outcome of a successful cycle.
@@ -141,6 +142,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 		return Placement{}, err
 	}
 	if len(s.feasible) == 0 {
+		fit = fit.kept(c)
 		s.postFilter(c, fit)
 		return Placement{}, fit
 	}
@@ -164,10 +166,11 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 }
 
 // feasibleNodes fills s.feasible. The FitError collects the rejections, also
-// when nodes are found.
+// when nodes are found; it is overwritten by the next cycle.
 func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err error) {
 	s.feasible = s.feasible[:0]
-	fit = newFitError(c)
+	s.fit = FitError{NumNodes: len(c.Nodes), Absent: notLookedAt, Rejections: s.fit.Rejections[:0]}
+	fit = &s.fit
 	narrow := c.preFilter()
 	if narrow.verdict.Code == Failed {
 		return nil, false, narrow.verdict.Err

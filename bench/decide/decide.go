@@ -122,7 +122,9 @@ func (d *decision) report(e *scheduler.Explanation) {
 			continue
 		}
 		d.Feasible = append(d.Feasible, n.Node)
-		d.Scores[n.Node] = n.Score
+		if len(n.Plugins) > 0 {
+			d.Scores[n.Node] = n.Score
+		}
 		for _, ps := range n.Plugins {
 			if d.PerPlugin[ps.Plugin] == nil {
 				d.PerPlugin[ps.Plugin] = map[string]int64{}
@@ -131,7 +133,9 @@ func (d *decision) report(e *scheduler.Explanation) {
 		}
 	}
 	slices.Sort(d.Feasible)
-	d.ScoreSkipped = len(d.Feasible) == 1
-	d.Best = append(d.Best, e.Best()...)
-	slices.Sort(d.Best)
+	d.ScoreSkipped = len(d.Feasible) == 1 && len(d.Scores) > 0
+	if len(d.Scores) > 0 {
+		d.Best = append(d.Best, e.Best()...)
+		slices.Sort(d.Best)
+	}
 }

@@ -1,0 +1,59 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkSchedule places pods of one kind on equal nodes, scoring all of
+// them: validate, compile, decide, assume.
+func BenchmarkSchedule(b *testing.B) {
+	for _, nodes := range []int{100, 1000, 5000} {
+		for _, name := range slices.Sorted(maps.Keys(benchSpecs)) {
+			kind := benchSpecs[name]
+			b.Run(fmt.Sprintf("nodes=%d/workload=%s", nodes, name), func(b *testing.B) {
+				c := uniformCluster(b, nodes)
+				s := newScheduler(b, c)
+				first, err := s.Schedule(podWith(b, "probe", kind.labels, kind.spec))
+				require.NoError(b, err)
+				require.Positive(b, first.Feasible)
+				require.NotEmpty(b, first.Plugins)
+				wire := podWith(b, "p", kind.labels, kind.spec)
+				window := nodes / 5 // pods placed at a time, so that the cluster never fills up
+				var placed []string
+				b.ReportAllocs()
+				for b.Loop() {
+					pod := *wire
+					pod.Name = fmt.Sprintf("p-%d", len(placed))
+					if err := place(c, s, &pod); err != nil {
+						b.Fatal(err)
+					}
+					placed = append(placed, pod.Name)
+					if done := len(placed) - window; done > 0 {
+						if err := c.Forget("", placed[done-1]); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				b.ReportMetric(float64(len(placed))/b.Elapsed().Seconds(), "pods/s")
+			})
+		}
+	}
+}
+
+// place schedules a pod and assumes it.
+func place(c *Cache, s *Scheduler, pod *Pod) error {
+	p, err := CompilePod(pod)
+	if err != nil {
+		return err
+	}
+	placement, err := s.SchedulePod(p)
+	if err != nil {
+		return err
+	}
+	return c.AssumePod(p, placement.Node)
+}
