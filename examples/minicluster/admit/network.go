@@ -81,19 +81,11 @@ func (c *checker) rules(service, slice []byte) {
 	}
 }
 
+// node does not judge addresses: in dumps they are often blotted out, and the
+// cluster can give new ones.
 func (c *checker) node(n *api.Node, raw []byte) {
 	c.amounts("status.capacity", n.Status.Capacity)
 	c.amounts("status.allocatable", n.Status.Allocatable)
-	if n.Spec.PodCIDR != "" {
-		_, err := netip.ParsePrefix(n.Spec.PodCIDR)
-		c.that(err == nil, "spec.podCIDR", n.Spec.PodCIDR, "want a range such as 10.0.1.0/24")
-	}
-	for i, a := range n.Status.Addresses {
-		if a.Type == "InternalIP" || a.Type == "ExternalIP" {
-			_, err := netip.ParseAddr(a.Address)
-			c.that(err == nil, fmt.Sprintf("status.addresses[%d].address", i), a.Address, "want an IP address")
-		}
-	}
 	if c.err != nil {
 		return
 	}

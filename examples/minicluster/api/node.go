@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/orchcore/orchcore/qos/resource"
@@ -63,10 +64,10 @@ type NodeAddress struct {
 	Address string `json:"address"`
 }
 
-// InternalIP is the node's own address in the cluster, or "".
+// InternalIP is the node's own IPv4 address in the cluster, or "".
 func (n *Node) InternalIP() string {
 	for _, a := range n.Status.Addresses {
-		if a.Type == "InternalIP" {
+		if ip, err := netip.ParseAddr(a.Address); a.Type == "InternalIP" && err == nil && ip.Is4() {
 			return a.Address
 		}
 	}

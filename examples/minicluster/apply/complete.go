@@ -3,6 +3,7 @@ package apply
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -221,10 +222,15 @@ func (p *planner) node(name string, tree api.Fields) error {
 	labels := fieldsOf(fieldsOf(tree, "metadata"), "labels")
 	inherit(labels, api.Fields{api.LabelHostname: name}, api.LabelHostname)
 	spec, status := fieldsOf(tree, "spec"), fieldsOf(tree, "status")
-	if spec["podCIDR"] == nil {
-		if spec["podCIDR"], err = p.alloc.PodRange(name); err != nil {
+	if r, bad := netip.ParsePrefix(n.Spec.PodCIDR); bad != nil || !r.Addr().Is4() {
+		given, err := p.alloc.PodRange(name)
+		if err != nil {
 			return fmt.Errorf("spec.podCIDR: %w", err)
 		}
+		if n.Spec.PodCIDR != "" {
+			p.note("Node %s: spec.podCIDR %q is no IPv4 range: %s in its place", name, n.Spec.PodCIDR, given)
+		}
+		spec["podCIDR"], spec["podCIDRs"] = given, []any{given}
 	}
 	if n.InternalIP() == "" {
 		ip, err := p.alloc.NodeIP(name)

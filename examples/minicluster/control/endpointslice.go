@@ -104,23 +104,32 @@ func wantedSlices(view *View, svc *api.Service, pods []*Stored[api.Pod]) []api.E
 // not declare is left out for that pod.
 func resolvePorts(svc *api.Service, p *api.Pod) []api.EndpointPort {
 	out := []api.EndpointPort{}
-	for _, sp := range svc.Spec.Ports {
-		protocol := sp.Protocol
-		if protocol == "" {
-			protocol = "TCP"
-		}
-		number := int32(sp.TargetPort.Int)
-		switch {
-		case sp.TargetPort.Text != "":
-			number = namedPort(p, sp.TargetPort.Text, protocol)
-		case number == 0:
-			number = sp.Port
-		}
-		if number != 0 {
-			out = append(out, api.EndpointPort{Name: sp.Name, Protocol: protocol, Port: number})
+	for i := range svc.Spec.Ports {
+		sp := &svc.Spec.Ports[i]
+		if number := TargetPort(p, sp); number != 0 {
+			out = append(out, api.EndpointPort{Name: sp.Name, Protocol: protocolOf(sp), Port: number})
 		}
 	}
 	return out
+}
+
+func protocolOf(sp *api.ServicePort) string {
+	if sp.Protocol == "" {
+		return "TCP"
+	}
+	return sp.Protocol
+}
+
+// TargetPort is the port of a pod that a service port stands for: the number given,
+// the container port of that name (0 if the pod has none), or the port itself.
+func TargetPort(p *api.Pod, sp *api.ServicePort) int32 {
+	switch {
+	case sp.TargetPort.Text != "":
+		return namedPort(p, sp.TargetPort.Text, protocolOf(sp))
+	case sp.TargetPort.Int != 0:
+		return int32(sp.TargetPort.Int)
+	}
+	return sp.Port
 }
 
 func namedPort(p *api.Pod, name, protocol string) int32 {

@@ -204,13 +204,15 @@ func (c *Scheduler) place(view *View, p *Stored[api.Pod], now time.Time) ([]Acti
 // Why explains a placement in one line.
 func Why(p scheduler.Placement) string {
 	if p.Feasible == 1 {
-		return fmt.Sprintf("the only one of %d nodes that fits", p.Evaluated)
+		return "the only node that fits"
 	}
 	var parts []string
 	for _, s := range p.Plugins {
-		parts = append(parts, fmt.Sprintf("%s %d", s.Plugin, s.Weighted))
+		if s.Weighted != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", s.Plugin, s.Weighted))
+		}
 	}
-	return fmt.Sprintf("best of %d of %d nodes, score %d = %s", p.Feasible, p.Evaluated, p.Score, strings.Join(parts, " + "))
+	return fmt.Sprintf("best of the %d nodes that fit: %d = %s", p.Feasible, p.Score, strings.Join(parts, " + "))
 }
 
 // reject writes why a pod has no node, and makes room for it if that helps.
