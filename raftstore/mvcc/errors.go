@@ -43,8 +43,8 @@ var (
 	ErrLeaseExists = errors.New("mvcc: lease already exists")
 	// ErrLeaseTTLTooLarge is returned by LeaseGrant above MaxLeaseTTL.
 	ErrLeaseTTLTooLarge = errors.New("mvcc: too large lease TTL")
-	// ErrInvalidLease is returned by LeaseGrant for an identifier or TTL that
-	// is not positive.
+	// ErrInvalidLease is returned by LeaseGrant for the identifier 0 and for a
+	// TTL that is not positive.
 	ErrInvalidLease = errors.New("mvcc: invalid lease")
 
 	// ErrEmptyWatchRange is returned by Watch when End is not above Key.

@@ -1,178 +1,183 @@
 package mvcc
 
 import (
-	"context"
-	"io"
-	"iter"
+	"fmt"
+	"sync"
+
+	"github.com/google/btree"
 )
 
 // Store is the versioned key space. One goroutine at a time may change it
-// (Apply, Put, Delete, Compact, LeaseGrant, LeaseRevoke, Restore, Close); any
-// number may read and watch meanwhile.
-type Store struct{}
+// (Apply, Put, Delete, Compact, Reclaim, LeaseGrant, LeaseRevoke, Restore,
+// Close); any number may read and watch meanwhile.
+type Store struct {
+	mu sync.RWMutex
+	// live is the present state; live.root is index.root, live.dir arena.dir.
+	live  view
+	index tree
+	arena arena
+	// applied is the end of the history after the last commit: records from
+	// there on belong to a transaction that is running.
+	applied uint64
+	path    []bool // scratch of Apply
+	// frozen is the snapshot of the present state, if one has been taken.
+	frozen  *Snapshot
+	reclaim reclaimer
+	watch   watchHub
+}
 
 // New returns an empty store at revision 1.
-func New() *Store { return &Store{} }
+func New() *Store {
+	s := &Store{arena: newArena()}
+	s.live = view{
+		dir:      s.arena.dir,
+		history:  newHistory(),
+		revision: 1,
+		floor:    -1,
+		leases:   btree.NewG(16, leaseLess),
+		attached: btree.NewG(32, attachmentLess),
+	}
+	s.applied = s.live.history.end
+	s.watch.init()
+	return s
+}
 
 // Revision returns the revision of the last write; 1 when there was none.
-func (s *Store) Revision() int64 { return 1 }
+func (s *Store) Revision() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live.revision
+}
 
 // CompactedRevision returns the compaction floor: reads at it and above work.
 // It is 0 until the first Compact.
-func (s *Store) CompactedRevision() int64 { return 0 }
-
-// Apply runs a transaction. On an error nothing has changed. The outcome
-// depends on the store's contents and t alone, so that members that apply the
-// same sequence stay equal; limits are not its business (see Validate).
-func (s *Store) Apply(t *Txn) (TxnResult, error) { panic("mvcc: unfinished") }
-
-// Put is Apply of a single put.
-func (s *Store) Put(r *PutRequest) (PutResult, error) { panic("mvcc: unfinished") }
-
-// Delete is Apply of a single delete.
-func (s *Store) Delete(r *DeleteRequest) (DeleteResult, error) { panic("mvcc: unfinished") }
-
-// Range reads at the latest or an older revision.
-func (s *Store) Range(o *RangeOptions) (RangeResult, error) { panic("mvcc: unfinished") }
-
-// ApplyReadOnly runs a transaction that is ReadOnly without being the writer.
-func (s *Store) ApplyReadOnly(t *Txn) (TxnResult, error) { panic("mvcc: unfinished") }
-
-// Compact makes every revision below revision unreadable.
-func (s *Store) Compact(revision int64) error { panic("mvcc: unfinished") }
-
-// LeaseGrant adds a lease. The proposer chooses the identifier and the TTL.
-func (s *Store) LeaseGrant(id, ttl int64) error { panic("mvcc: unfinished") }
-
-// LeaseRevoke removes a lease and deletes its keys, in key order, in one revision.
-func (s *Store) LeaseRevoke(id int64) (DeleteResult, error) { panic("mvcc: unfinished") }
-
-// Leases returns the lease table in the order of the identifiers.
-func (s *Store) Leases() []Lease { panic("mvcc: unfinished") }
-
-// LeaseKeys returns the keys attached to a lease, in order.
-func (s *Store) LeaseKeys(id int64) ([][]byte, error) { panic("mvcc: unfinished") }
+func (s *Store) CompactedRevision() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return max(s.live.floor, 0)
+}
 
 // Hash is a digest of every change applied so far, in order: equal on members
 // that applied the same, at one step per change. It is part of the image.
-func (s *Store) Hash() uint64 { panic("mvcc: unfinished") }
+func (s *Store) Hash() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live.hash
+}
 
-// Snapshot returns the present state as an immutable value, in constant time.
-func (s *Store) Snapshot() *Snapshot { panic("mvcc: unfinished") }
+// rangeLockedMax is the number of keys up to which a range is answered under
+// the lock. Longer ones read a snapshot, so that they do not hold up writes.
+const rangeLockedMax = 1000
+
+// Range reads at the latest or an older revision.
+func (s *Store) Range(o *RangeOptions) (RangeResult, error) {
+	if err := o.check(); err != nil {
+		return RangeResult{}, err
+	}
+	s.mu.RLock()
+	if s.live.short(o) {
+		defer s.mu.RUnlock()
+		return s.live.rangeAt(o, s.live.revision)
+	}
+	s.mu.RUnlock()
+	view := &s.Snapshot().view
+	return view.rangeAt(o, view.revision)
+}
+
+// short reports that a range visits few keys.
+func (v *view) short(o *RangeOptions) bool {
+	if len(o.End) == 0 {
+		return true
+	}
+	if o.Revision > 0 && o.Revision != v.revision {
+		return false
+	}
+	if o.CountOnly || !o.filtered() && o.scanLimit() <= rangeLockedMax {
+		return true
+	}
+	count, _ := v.countAt(o, v.revision, v.revision)
+	return count <= rangeLockedMax
+}
+
+// write appends one change of the running transaction. The item is that of the
+// key, if it has one.
+func (s *Store) write(key, value []byte, it item, found bool, change record) {
+	change.entry = s.arena.append(key, value, change.main)
+	s.live.dir = s.arena.dir
+	change.prev = it.newest()
+	position := s.live.history.append(change)
+	if !found {
+		it = item{key: change.entry}
+	}
+	it.head = makeHead(position, change.create != 0)
+	s.index.set(s.live.dir, key, it)
+	s.live.root = s.index.root
+	s.live.hash = hashChange(s.live.hash, &change, key, value)
+}
+
+// tombstone deletes a key of which the version is the latest.
+func (s *Store) tombstone(ver version) {
+	key := s.live.dir.key(ver.entry)
+	it := *s.live.root.get(s.live.dir, key)
+	s.write(key, nil, it, true, record{main: s.live.revision + 1})
+	s.moveLease(key, ver.lease, 0)
+}
+
+// commit makes the changes of the running transaction, if there are any, the
+// next revision.
+func (s *Store) commit() {
+	if s.applied == s.live.history.end {
+		return
+	}
+	first := s.applied
+	s.applied = s.live.history.end
+	s.live.revision++
+	s.frozen = nil
+	s.watch.notify(&s.live, first)
+	s.reclaimSome(reclaimPerWrite)
+}
+
+// freeze returns the present state as an immutable view.
+func (s *Store) freeze() view {
+	v := s.live
+	v.root = s.index.snapshot()
+	v.leases = s.live.leases.Clone()
+	v.attached = s.live.attached.Clone()
+	return v
+}
+
+// thaw goes back to the state before the running transaction.
+func (s *Store) thaw(undo undoMark) {
+	for p := s.applied; p < s.live.history.end; p++ {
+		s.arena.release(s.live.history.at(p).entry)
+	}
+	s.live = undo.view
+	s.live.dir = s.arena.dir
+	s.index.root = undo.view.root
+	s.index.length = undo.length
+}
 
 // Restore replaces the contents by those of from, which must not be used any
-// more. Open watchers go on where they were: never back; one whose next
+// more. Open watchers go on where they were, never back: one whose next
 // revision the new contents have compacted ends with ErrCompacted.
-func (s *Store) Restore(from *Store) { panic("mvcc: unfinished") }
+func (s *Store) Restore(from *Store) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.live.revision
+	s.live, s.index, s.arena = from.live, from.index, from.arena
+	s.applied, s.reclaim = from.applied, from.reclaim
+	s.frozen = nil
+	s.watch.restored(&s.live, before)
+}
 
 // Close ends all watchers with ErrClosed. Reads go on working.
-func (s *Store) Close() {}
-
-// WatchOptions selects what a watcher sees.
-type WatchOptions struct {
-	// Key and End are a range as in RangeOptions.
-	Key []byte
-	End []byte
-	// StartRevision is the first revision to deliver; 0 is the one after the
-	// store's present. It may lie in the future.
-	StartRevision int64
-	// PrevKV fills Event.PrevKV.
-	PrevKV bool
-	// NoPut and NoDelete leave events of that type out.
-	NoPut    bool
-	NoDelete bool
-	// BatchEvents is the number of events after which a batch is closed at the
-	// next end of a revision; 0 is 1000.
-	BatchEvents int
+func (s *Store) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch.close()
 }
-
-// WatchBatch is what a watcher delivers at a time: all matching events of one
-// or more whole revisions, in order.
-type WatchBatch struct {
-	// Events may be shared with other watchers and must not be modified.
-	Events []Event
-	// Revision says that every matching event up to it has been delivered.
-	Revision int64
-}
-
-// Watcher is a cursor into the store's history. It holds no events: a slow
-// one costs no memory. Its methods may be called from one goroutine at a
-// time, Close from any.
-type Watcher struct{}
-
-// Watch opens a watcher. A StartRevision below the floor is an ErrCompacted.
-func (s *Store) Watch(o WatchOptions) (*Watcher, error) { panic("mvcc: unfinished") }
-
-// Next returns the next batch that has events, waiting for it if need be.
-func (w *Watcher) Next(ctx context.Context) (WatchBatch, error) { panic("mvcc: unfinished") }
-
-// Poll is Next without waiting: false means that there is nothing to deliver;
-// the batch's Revision then is the progress made.
-func (w *Watcher) Poll() (WatchBatch, bool, error) { panic("mvcc: unfinished") }
-
-// Ready returns a channel that receives when Poll may have something to say.
-func (w *Watcher) Ready() <-chan struct{} { panic("mvcc: unfinished") }
-
-// Progress returns the revision up to which all matching events have been
-// delivered: a bookmark to resume from.
-func (w *Watcher) Progress() int64 { panic("mvcc: unfinished") }
-
-// Close ends the watcher: Next returns ErrWatcherClosed.
-func (w *Watcher) Close() {}
-
-// Snapshot is the store at one moment: immutable, and safe for concurrent
-// use. While it is held the memory of what changed since is not reclaimed.
-type Snapshot struct{}
-
-// Revision returns the store's revision at the moment of the snapshot.
-func (sn *Snapshot) Revision() int64 { panic("mvcc: unfinished") }
-
-// CompactedRevision returns the compaction floor of the snapshot.
-func (sn *Snapshot) CompactedRevision() int64 { panic("mvcc: unfinished") }
-
-// Hash returns Store.Hash at the moment of the snapshot.
-func (sn *Snapshot) Hash() uint64 { panic("mvcc: unfinished") }
-
-// Range reads from the snapshot.
-func (sn *Snapshot) Range(o *RangeOptions) (RangeResult, error) { panic("mvcc: unfinished") }
-
-// Scan streams the keys of [key, end) at a revision in key order, without
-// building a list; 0 is the snapshot's revision.
-func (sn *Snapshot) Scan(key, end []byte, revision int64) (iter.Seq[KeyValue], error) {
-	panic("mvcc: unfinished")
-}
-
-// HashKV is a digest of what can be read between the floor and revision (0 is
-// the latest): equal on members with the same floor, however they got there.
-func (sn *Snapshot) HashKV(revision int64) (uint64, error) { panic("mvcc: unfinished") }
-
-// WriteTo writes the snapshot as an image that Load reads.
-func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) { panic("mvcc: unfinished") }
-
-// Load reads an image and returns the store that wrote it.
-func Load(r io.Reader) (*Store, error) { panic("mvcc: unfinished") }
-
-// Limits bound what Validate accepts.
-type Limits struct {
-	// MaxTxnOps bounds the conditions and the operations of each branch of a
-	// transaction; nested ones get what their parent leaves. 0 is 128.
-	MaxTxnOps int
-	// MaxRequestBytes bounds the sum of keys and values; 0 is 1.5 MiB.
-	MaxRequestBytes int
-}
-
-// Validate checks a transaction before it is proposed. What passes can fail in
-// Apply only on the store's contents: a lease, key or revision that is missing.
-func Validate(t *Txn, l Limits) error { panic("mvcc: unfinished") }
-
-// ValidateRange checks a range.
-func ValidateRange(o *RangeOptions) error { panic("mvcc: unfinished") }
-
-// ValidatePut checks a put.
-func ValidatePut(r *PutRequest, l Limits) error { panic("mvcc: unfinished") }
-
-// ValidateDelete checks a delete.
-func ValidateDelete(r *DeleteRequest) error { panic("mvcc: unfinished") }
 
 // PrefixEnd returns the End that makes [prefix, End) all keys with the prefix.
 func PrefixEnd(prefix []byte) []byte {
@@ -184,4 +189,13 @@ func PrefixEnd(prefix []byte) []byte {
 		}
 	}
 	return []byte{0}
+}
+
+// quoteKey prints a key of any length and content for an error.
+func quoteKey(key []byte) string {
+	const most = 128
+	if len(key) > most {
+		return fmt.Sprintf("key %q… (%d bytes)", key[:most], len(key))
+	}
+	return fmt.Sprintf("key %q", key)
 }

@@ -1,0 +1,148 @@
+package mvcc
+
+import "encoding/binary"
+
+// The arena keeps keys and values as bytes in large chunks, so that the
+// garbage collector sees one object for thousands of pairs:
+//
+//	chunk   ┌───────┬───────┬────────────┬───────┬ ─ ─ ─ ─ ┐
+//	        │ entry │ entry │   entry    │ entry │  unused
+//	        └───────┴───────┴────────────┴───────┴ ─ ─ ─ ─ ┘
+//	entry   ┌───────────┬─────────────┬─────┬───────┐
+//	        │ u32 key n │ u32 value m │ key │ value │
+//	        └───────────┴─────────────┴─────┴───────┘
+//
+// An entry is written once and never changed. A chunk is dropped from the
+// directory when nothing in it is live; whoever still holds an older directory
+// (a snapshot, a returned value) keeps it from the collector.
+
+const (
+	entryHeaderBytes  = 8
+	chunkBytesMin     = 32 << 10
+	chunkBytesMax     = 1 << 20
+	maxEntryPartBytes = 1<<31 - 1
+)
+
+// ref locates an entry: chunk number in the upper half, offset in the lower.
+type ref uint64
+
+// noRef is no entry: chunk 0 is never used.
+const noRef ref = 0
+
+func makeRef(chunk, offset int) ref { return ref(uint64(chunk)<<32 | uint64(uint32(offset))) }
+
+func (r ref) chunk() int  { return int(r >> 32) }
+func (r ref) offset() int { return int(uint32(r)) }
+
+// directory maps chunk numbers to chunks. A directory is immutable: changing
+// it means replacing it, which happens about once per megabyte written.
+type directory [][]byte
+
+// key returns the key of an entry.
+func (d directory) key(r ref) []byte {
+	b := d[r>>32][uint32(r):]
+	n := binary.LittleEndian.Uint32(b)
+	return b[entryHeaderBytes : entryHeaderBytes+n : entryHeaderBytes+n]
+}
+
+// entry returns the key and the value of an entry.
+func (d directory) entry(r ref) (key, value []byte) {
+	b := d[r>>32][uint32(r):]
+	n := binary.LittleEndian.Uint32(b)
+	m := binary.LittleEndian.Uint32(b[4:])
+	b = b[entryHeaderBytes:]
+	return b[:n:n], b[n : n+m : n+m]
+}
+
+// chunkUse is what the writer knows about a chunk.
+type chunkUse struct {
+	// used is the number of bytes written, live that of entries still needed.
+	used int
+	live int
+	// newest is the highest revision written to the chunk.
+	newest int64
+}
+
+// arena is the writer's side: it appends entries and counts what is live.
+type arena struct {
+	dir  directory
+	use  []chunkUse
+	tail int // number of the chunk that is appended to; 0 is none
+	free []int
+	// usedBytes and liveBytes are the sums over all chunks.
+	usedBytes int
+	liveBytes int
+}
+
+func newArena() arena {
+	return arena{dir: make(directory, 1), use: make([]chunkUse, 1)}
+}
+
+// append writes an entry that revision needs.
+func (a *arena) append(key, value []byte, revision int64) ref {
+	n := entryHeaderBytes + len(key) + len(value)
+	if a.tail == 0 || a.use[a.tail].used+n > len(a.dir[a.tail]) {
+		a.grow(n)
+	}
+	use := &a.use[a.tail]
+	b := a.dir[a.tail][use.used:]
+	binary.LittleEndian.PutUint32(b, uint32(len(key)))
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(value)))
+	copy(b[entryHeaderBytes:], key)
+	copy(b[entryHeaderBytes+len(key):], value)
+	r := makeRef(a.tail, use.used)
+	use.used += n
+	use.live += n
+	use.newest = max(use.newest, revision)
+	a.usedBytes += n
+	a.liveBytes += n
+	return r
+}
+
+// grow starts a new tail chunk with room for n bytes. Chunks double up to the
+// maximum, so that a small store stays small.
+func (a *arena) grow(n int) {
+	size := chunkBytesMin
+	if a.tail != 0 {
+		size = min(2*len(a.dir[a.tail]), chunkBytesMax)
+	}
+	chunk := make([]byte, max(size, n))
+	if k := len(a.free); k > 0 {
+		a.tail = a.free[k-1]
+		a.free = a.free[:k-1]
+		a.setChunk(a.tail, chunk)
+		return
+	}
+	a.tail = len(a.dir)
+	// Full slice expression: the old directory must not see the new chunk's slot.
+	a.dir = append(a.dir[:len(a.dir):len(a.dir)], chunk)
+	a.use = append(a.use, chunkUse{})
+}
+
+// drop forgets a chunk without live entries.
+func (a *arena) drop(chunk int) {
+	a.usedBytes -= a.use[chunk].used
+	a.liveBytes -= a.use[chunk].live
+	a.setChunk(chunk, nil)
+	a.free = append(a.free, chunk)
+}
+
+func (a *arena) setChunk(chunk int, b []byte) {
+	dir := make(directory, len(a.dir))
+	copy(dir, a.dir)
+	dir[chunk] = b
+	a.dir = dir
+	a.use[chunk] = chunkUse{}
+}
+
+// release notes that an entry is needed no more.
+func (a *arena) release(r ref) {
+	n := a.entryBytes(r)
+	a.use[r.chunk()].live -= n
+	a.liveBytes -= n
+}
+
+func (a *arena) entryBytes(r ref) int {
+	b := a.dir[r.chunk()][r.offset():]
+	return entryHeaderBytes + int(binary.LittleEndian.Uint32(b)) + int(binary.LittleEndian.Uint32(b[4:]))
+}

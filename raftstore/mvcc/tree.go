@@ -1,0 +1,386 @@
+package mvcc
+
+import "bytes"
+
+// tree is a B-tree of items in key order with copy-on-write snapshots: a node
+// belongs to the generation that made it, and is copied before a change when
+// that is not the present one. A snapshot is the root, and costs one increment.
+//
+// github.com/google/btree is not used here because it compares items by a
+// function of two items: a key to look for would have to be an item, and an
+// item holds no pointers. Every node also counts its live keys, so that the
+// size of a range is known without walking it.
+type tree struct {
+	root       *node
+	generation uint64
+	length     int
+}
+
+const (
+	nodeItemsMax = 63
+	nodeItemsMin = nodeItemsMax / 2
+)
+
+// item is what the index knows about one key. It holds no pointers.
+//
+// The newest version of the key is the record at head, or the base when there
+// is none. The base is the version that the key had before the start of the
+// history; create 0 means that it did not exist.
+type item struct {
+	// key is the entry of the base, or of the oldest record when there is no
+	// base. Either way the key's bytes are in it.
+	key ref
+	// head is twice the position of the newest record, plus 1 if the key exists
+	// at the latest revision.
+	head    uint64
+	create  int64
+	mod     int64
+	version int64
+	lease   int64
+}
+
+func (it *item) newest() uint64 { return it.head >> 1 }
+func (it *item) live() int      { return int(it.head & 1) }
+
+func makeHead(position uint64, live bool) uint64 {
+	if live {
+		return position<<1 | 1
+	}
+	return position << 1
+}
+
+type node struct {
+	generation uint64
+	live       int // live keys below and in this node
+	items      []item
+	children   []*node // nil in a leaf
+}
+
+// find returns the index of the first item not below key.
+func (n *node) find(d directory, key []byte) (int, bool) {
+	lo, hi := 0, len(n.items)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		switch c := bytes.Compare(d.key(n.items[mid].key), key); {
+		case c == 0:
+			return mid, true
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false
+}
+
+// get returns the item of key, or nil.
+func (n *node) get(d directory, key []byte) *item {
+	for n != nil {
+		i, found := n.find(d, key)
+		if found {
+			return &n.items[i]
+		}
+		if n.children == nil {
+			return nil
+		}
+		n = n.children[i]
+	}
+	return nil
+}
+
+// bound is the end of a range of keys.
+type bound struct {
+	key  []byte
+	open bool // no end
+}
+
+func (b bound) excludes(key []byte) bool { return !b.open && bytes.Compare(key, b.key) >= 0 }
+
+// ascend calls visit for the items of [from, to) in key order until it returns
+// false or the end is reached. With liveOnly it passes over nodes without live
+// keys.
+func (n *node) ascend(d directory, from []byte, to bound, liveOnly bool, visit func(*item) bool) bool {
+	if n == nil || liveOnly && n.live == 0 {
+		return true
+	}
+	i, found := 0, false
+	if from != nil {
+		i, found = n.find(d, from)
+	}
+	if !found && n.children != nil && !n.children[i].ascend(d, from, to, liveOnly, visit) {
+		return false
+	}
+	for ; i < len(n.items); i++ {
+		if to.excludes(d.key(n.items[i].key)) || !visit(&n.items[i]) {
+			return false
+		}
+		if n.children != nil && !n.children[i+1].ascend(d, nil, to, liveOnly, visit) {
+			return false
+		}
+	}
+	return true
+}
+
+// rank returns the number of live keys below key.
+func (n *node) rank(d directory, key []byte) int {
+	count := 0
+	for n != nil {
+		i, found := n.find(d, key)
+		for j := range i {
+			count += n.items[j].live()
+		}
+		if n.children == nil {
+			return count
+		}
+		for j := range i {
+			count += n.children[j].live
+		}
+		if found {
+			return count + n.children[i].live
+		}
+		n = n.children[i]
+	}
+	return count
+}
+
+// count returns the number of live keys in [from, to).
+func (n *node) count(d directory, from []byte, to bound) int {
+	if n == nil || to.excludes(from) {
+		return 0
+	}
+	total := n.live
+	if !to.open {
+		total = n.rank(d, to.key)
+	}
+	return total - n.rank(d, from)
+}
+
+// snapshot freezes the present nodes and returns their root.
+func (t *tree) snapshot() *node {
+	t.generation++
+	return t.root
+}
+
+func (t *tree) newNode(leaf bool) *node {
+	n := &node{generation: t.generation, items: make([]item, 0, nodeItemsMax)}
+	if !leaf {
+		n.children = make([]*node, 0, nodeItemsMax+1)
+	}
+	return n
+}
+
+// own returns n if it may be changed in place, or a copy.
+func (t *tree) own(n *node) *node {
+	if n.generation == t.generation {
+		return n
+	}
+	c := t.newNode(n.children == nil)
+	c.live = n.live
+	c.items = append(c.items, n.items...)
+	c.children = append(c.children, n.children...)
+	return c
+}
+
+func (t *tree) ownChild(n *node, i int) *node {
+	c := t.own(n.children[i])
+	n.children[i] = c
+	return c
+}
+
+// set stores the item of key, replacing the one that is there.
+func (t *tree) set(d directory, key []byte, it item) {
+	if t.root == nil {
+		t.root = t.newNode(true)
+	}
+	t.root = t.own(t.root)
+	if len(t.root.items) == nodeItemsMax {
+		old := t.root
+		t.root = t.newNode(false)
+		t.root.live = old.live
+		t.root.children = append(t.root.children, old)
+		t.split(d, t.root, 0, key)
+	}
+	t.setIn(t.root, d, key, it)
+}
+
+// setIn stores below a node that is owned and not full, and returns by how
+// many the live keys have changed.
+func (t *tree) setIn(n *node, d directory, key []byte, it item) (delta int) {
+	i, found := n.find(d, key)
+	switch {
+	case found:
+	case n.children == nil:
+		n.items = insertAt(n.items, i, it)
+		n.live += it.live()
+		t.length++
+		return it.live()
+	case len(n.children[i].items) == nodeItemsMax:
+		t.split(d, n, i, key)
+		return t.setIn(n, d, key, it)
+	default:
+		delta = t.setIn(t.ownChild(n, i), d, key, it)
+		n.live += delta
+		return delta
+	}
+	delta = it.live() - n.items[i].live()
+	n.items[i] = it
+	n.live += delta
+	return delta
+}
+
+// split divides the full child i of n around one of its items, which moves up.
+// Before an insertion at the child's end the left part stays nearly full: keys
+// that arrive in order then leave full nodes behind. (Such a right part may be
+// below the minimum, which removeFrom copes with.)
+func (t *tree) split(d directory, n *node, i int, key []byte) {
+	left := t.ownChild(n, i)
+	at := nodeItemsMax / 2
+	if bytes.Compare(key, d.key(left.items[nodeItemsMax-1].key)) > 0 {
+		at = nodeItemsMax - nodeItemsMin/4 - 1
+	}
+	middle := left.items[at]
+	right := t.newNode(left.children == nil)
+	right.items = append(right.items, left.items[at+1:]...)
+	left.items = left.items[:at]
+	if left.children != nil {
+		right.children = append(right.children, left.children[at+1:]...)
+		clear(left.children[at+1:])
+		left.children = left.children[:at+1]
+	}
+	right.recount()
+	left.live -= right.live + middle.live()
+	n.items = insertAt(n.items, i, middle)
+	n.children = insertAt(n.children, i+1, right)
+}
+
+func (n *node) recount() {
+	n.live = 0
+	for i := range n.items {
+		n.live += n.items[i].live()
+	}
+	for _, c := range n.children {
+		n.live += c.live
+	}
+}
+
+// remove deletes the item of key, which must be there.
+func (t *tree) remove(d directory, key []byte) {
+	t.root = t.own(t.root)
+	t.removeFrom(t.root, d, key)
+	t.length--
+	if len(t.root.items) == 0 {
+		if t.root.children == nil {
+			t.root = nil
+			return
+		}
+		t.root = t.root.children[0]
+	}
+}
+
+// removeFrom takes the item of key, or the greatest one when key is nil, out of
+// an owned node, which (the root apart) has more than the minimum of items.
+func (t *tree) removeFrom(n *node, d directory, key []byte) item {
+	i, found := len(n.items), false
+	if key != nil {
+		i, found = n.find(d, key)
+	}
+	if n.children == nil {
+		if key == nil {
+			i--
+		}
+		out := n.items[i]
+		n.items = removeAt(n.items, i)
+		n.live -= out.live()
+		return out
+	}
+	if len(n.children[i].items) <= nodeItemsMin {
+		t.refill(n, i)
+		return t.removeFrom(n, d, key)
+	}
+	child := t.ownChild(n, i)
+	var out item
+	if found {
+		out = n.items[i]
+		n.items[i] = t.removeFrom(child, d, nil)
+	} else {
+		out = t.removeFrom(child, d, key)
+	}
+	n.live -= out.live()
+	return out
+}
+
+// refill gives child i of n more than the minimum of items: one from a
+// neighbour, or all of a neighbour.
+func (t *tree) refill(n *node, i int) {
+	switch {
+	case i > 0 && len(n.children[i-1].items) > nodeItemsMin:
+		t.rotateRight(n, i)
+	case i < len(n.items) && len(n.children[i+1].items) > nodeItemsMin:
+		t.rotateLeft(n, i)
+	case i < len(n.items):
+		t.merge(n, i)
+	default:
+		t.merge(n, i-1)
+	}
+}
+
+func (t *tree) rotateRight(n *node, i int) {
+	left, child := t.ownChild(n, i-1), t.ownChild(n, i)
+	down := n.items[i-1]
+	last := len(left.items) - 1
+	n.items[i-1] = left.items[last]
+	left.items = left.items[:last]
+	child.items = insertAt(child.items, 0, down)
+	left.live -= n.items[i-1].live()
+	child.live += down.live()
+	if left.children != nil {
+		moved := left.children[last+1]
+		left.children = removeAt(left.children, last+1)
+		child.children = insertAt(child.children, 0, moved)
+		left.live -= moved.live
+		child.live += moved.live
+	}
+}
+
+func (t *tree) rotateLeft(n *node, i int) {
+	child, right := t.ownChild(n, i), t.ownChild(n, i+1)
+	down := n.items[i]
+	n.items[i] = right.items[0]
+	right.items = removeAt(right.items, 0)
+	child.items = append(child.items, down)
+	right.live -= n.items[i].live()
+	child.live += down.live()
+	if right.children != nil {
+		moved := right.children[0]
+		right.children = removeAt(right.children, 0)
+		child.children = append(child.children, moved)
+		right.live -= moved.live
+		child.live += moved.live
+	}
+}
+
+// merge joins children i and i+1 of n around the item between them.
+func (t *tree) merge(n *node, i int) {
+	left, right := t.ownChild(n, i), n.children[i+1]
+	left.live += n.items[i].live() + right.live
+	left.items = append(append(left.items, n.items[i]), right.items...)
+	left.children = append(left.children, right.children...)
+	n.items = removeAt(n.items, i)
+	n.children = removeAt(n.children, i+1)
+}
+
+func insertAt[T any](s []T, i int, v T) []T {
+	var zero T
+	s = append(s, zero)
+	copy(s[i+1:], s[i:])
+	s[i] = v
+	return s
+}
+
+// removeAt clears what it leaves behind, so that no node stays reachable.
+func removeAt[T any](s []T, i int) []T {
+	var zero T
+	copy(s[i:], s[i+1:])
+	s[len(s)-1] = zero
+	return s[:len(s)-1]
+}

@@ -1,0 +1,140 @@
+package mvcc
+
+import "github.com/google/btree"
+
+// view is all that can be read: the present state of a store, or a snapshot of
+// it. Copying the struct after tree.snapshot and the clones of the lease tables
+// gives an immutable view in constant time.
+type view struct {
+	root    *node
+	dir     directory
+	history history
+	// revision is that of the last write, floor the compaction floor (-1 until
+	// the first compaction, as in etcd, where a first Compact(0) succeeds).
+	revision int64
+	floor    int64
+	hash     uint64
+
+	leases   *btree.BTreeG[Lease]
+	attached *btree.BTreeG[attachment]
+}
+
+// version is one version of one key.
+type version struct {
+	entry   ref
+	create  int64
+	mod     int64
+	version int64
+	lease   int64
+}
+
+// latest returns the newest version of a key, if it exists.
+func (v *view) latest(it *item) (version, bool) {
+	if it.live() == 0 {
+		return version{}, false
+	}
+	if p := it.newest(); p >= v.history.start {
+		return v.history.at(p).asVersion(), true
+	}
+	return it.base(), true
+}
+
+// at returns the version of a key at a revision, if it existed. The revision
+// must not be below the floor.
+func (v *view) at(it *item, revision int64) (version, bool) {
+	for p := it.newest(); p >= v.history.start; {
+		r := v.history.at(p)
+		if r.main <= revision {
+			return r.asVersion(), r.create != 0
+		}
+		p = r.prev
+	}
+	return it.base(), it.create != 0
+}
+
+func (it *item) base() version {
+	return version{entry: it.key, create: it.create, mod: it.mod, version: it.version, lease: it.lease}
+}
+
+func (r *record) asVersion() version {
+	return version{entry: r.entry, create: r.create, mod: r.main, version: r.version, lease: r.lease}
+}
+
+// keyValue returns the pair of a version.
+func (v *view) keyValue(ver version) KeyValue {
+	kv := KeyValue{
+		CreateRevision: ver.create,
+		ModRevision:    ver.mod,
+		Version:        ver.version,
+		Lease:          ver.lease,
+	}
+	kv.Key, kv.Value = v.dir.entry(ver.entry)
+	return kv
+}
+
+// get returns the version of key at a revision, if it existed.
+func (v *view) get(key []byte, revision int64) (version, bool) {
+	it := v.root.get(v.dir, key)
+	if it == nil {
+		return version{}, false
+	}
+	return v.at(it, revision)
+}
+
+// previous returns the pair that key had before revision, or nil when it did
+// not exist or that is below the floor.
+func (v *view) previous(key []byte, revision int64) *KeyValue {
+	if revision-1 < v.floor {
+		return nil
+	}
+	ver, ok := v.get(key, revision-1)
+	if !ok {
+		return nil
+	}
+	kv := v.keyValue(ver)
+	return &kv
+}
+
+// scan calls visit for the keys of a range that exist at a revision, in key
+// order, until it returns false.
+func (v *view) scan(key, end []byte, revision int64, visit func(version) bool) {
+	if len(end) == 0 {
+		if ver, ok := v.get(key, revision); ok {
+			visit(ver)
+		}
+		return
+	}
+	if v.newest() <= revision {
+		v.root.ascend(v.dir, key, rangeEnd(end), true, func(it *item) bool {
+			ver, ok := v.latest(it)
+			return !ok || visit(ver)
+		})
+		return
+	}
+	v.root.ascend(v.dir, key, rangeEnd(end), false, func(it *item) bool {
+		ver, ok := v.at(it, revision)
+		return !ok || visit(ver)
+	})
+}
+
+// newest returns the revision of the last record: above the view's own inside a
+// transaction that has written.
+func (v *view) newest() int64 {
+	if h := &v.history; h.start < h.end {
+		return h.at(h.end - 1).main
+	}
+	return v.revision
+}
+
+// rangeEnd turns the end of a request, which is not empty, into a bound.
+func rangeEnd(end []byte) bound {
+	return bound{key: end, open: len(end) == 1 && end[0] == 0}
+}
+
+// latestOf is latest for an item that may be nil.
+func (v *view) latestOf(it *item) (version, bool) {
+	if it == nil {
+		return version{}, false
+	}
+	return v.latest(it)
+}
