@@ -59,7 +59,7 @@ func newTopologySpread(args SpreadArgs) (*topologySpread, error) {
 
 // spreadConstraint is a compiled constraint.
 type spreadConstraint struct {
-	hard        bool
+	action      string // whenUnsatisfiable
 	key         string
 	maxSkew     int64
 	minDomains  int
@@ -80,7 +80,7 @@ func compileSpread(p *PodInfo) []spreadConstraint {
 
 func compileConstraint(wire *TopologySpreadConstraint, podLabels selector.Labels) spreadConstraint {
 	c := spreadConstraint{
-		hard:       wire.WhenUnsatisfiable == doNotSchedule,
+		action:     wire.WhenUnsatisfiable,
 		key:        wire.TopologyKey,
 		maxSkew:    int64(wire.MaxSkew),
 		minDomains: 1,
@@ -91,10 +91,6 @@ func compileConstraint(wire *TopologySpreadConstraint, podLabels selector.Labels
 	}
 	if wire.MinDomains != nil {
 		c.minDomains = int(*wire.MinDomains)
-	}
-	if wire.WhenUnsatisfiable != doNotSchedule && wire.WhenUnsatisfiable != scheduleAnyway {
-		c.err = fmt.Errorf("whenUnsatisfiable %q", wire.WhenUnsatisfiable)
-		return c
 	}
 	if c.pods, c.err = selector.Compile(wire.LabelSelector); c.err != nil {
 		return c
@@ -200,14 +196,14 @@ func appendMap(list []map[string]int64) []map[string]int64 {
 	return append(list, make(map[string]int64))
 }
 
-// constraints appends those of one kind that apply to the pod: its own, or the
-// defaults when it has none of either kind.
-func (pl *topologySpread) constraints(c *Cycle, dst []spreadConstraint, hard bool) ([]spreadConstraint, error) {
+// constraints appends those with one action that apply to the pod: its own, or
+// the defaults when it has none of any action.
+func (pl *topologySpread) constraints(c *Cycle, dst []spreadConstraint, action string) ([]spreadConstraint, error) {
 	if len(c.Pod.spread) == 0 {
-		return pl.defaulted(c, dst, hard), nil
+		return pl.defaulted(c, dst, action), nil
 	}
 	for _, sc := range c.Pod.spread {
-		if sc.hard != hard {
+		if sc.action != action {
 			continue
 		}
 		if sc.err != nil {
@@ -218,9 +214,9 @@ func (pl *topologySpread) constraints(c *Cycle, dst []spreadConstraint, hard boo
 	return dst, nil
 }
 
-func (pl *topologySpread) defaulted(c *Cycle, dst []spreadConstraint, hard bool) []spreadConstraint {
+func (pl *topologySpread) defaulted(c *Cycle, dst []spreadConstraint, action string) []spreadConstraint {
 	for _, sc := range pl.defaults {
-		if sc.hard == hard {
+		if sc.action == action {
 			dst = append(dst, sc)
 		}
 	}
@@ -243,7 +239,7 @@ func (*topologySpread) Name() string { return "PodTopologySpread" }
 func (pl *topologySpread) PreFilter(c *Cycle) (map[string]bool, Status) {
 	s := &c.spread
 	var err error
-	if s.hard, err = pl.constraints(c, s.hard[:0], true); err != nil {
+	if s.hard, err = pl.constraints(c, s.hard[:0], doNotSchedule); err != nil {
 		return nil, Status{Code: Failed, Err: fmt.Errorf("get constraints from pod: %w", err)}
 	}
 	if len(s.hard) == 0 {
@@ -335,7 +331,7 @@ func (*topologySpread) Filter(c *Cycle, n *NodeInfo) Status {
 func (pl *topologySpread) PreScore(c *Cycle, feasible []*NodeInfo) Status {
 	s := &c.spread
 	var err error
-	if s.soft, err = pl.constraints(c, s.soft[:0], false); err != nil {
+	if s.soft, err = pl.constraints(c, s.soft[:0], scheduleAnyway); err != nil {
 		return Status{Code: Failed, Err: fmt.Errorf("calculating preScoreState: %w", err)}
 	}
 	if len(s.soft) == 0 {
