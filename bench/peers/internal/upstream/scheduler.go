@@ -231,8 +231,13 @@ func (s *Scheduler) Place(pod *v1.Pod, node string) error {
 	return nil
 }
 
-// Remove takes a placed pod out of the cluster, as its deletion does.
-func (s *Scheduler) Remove(pod *v1.Pod) error {
+// Remove takes a placed pod, given as namespace/name, out of the cluster, as
+// its deletion does.
+func (s *Scheduler) Remove(name string) error {
+	pod := s.pods[name]
+	if pod == nil {
+		return fmt.Errorf("remove %s: not in the cluster", name)
+	}
 	if err := s.dropPod(pod); err != nil {
 		return err
 	}

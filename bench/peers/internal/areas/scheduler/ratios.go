@@ -2,8 +2,10 @@ package scheduler
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -27,8 +29,11 @@ const (
 	// takes: one run can be over too soon to measure.
 	oursTime = 200 * time.Millisecond
 
-	// checkedPods is how many placements are compared node by node.
-	checkedPods = 40
+	// checkedPods is how many placements are compared node by node, and
+	// checkedEvictions how many with the evictions that they took; for these
+	// upstream has to try every node.
+	checkedPods      = 40
+	checkedEvictions = 3
 )
 
 // Ratios measures the scheduling of the named workloads, all nodes scored. Each
@@ -56,7 +61,9 @@ type race struct {
 	cluster  *upstream.Cluster // nodes and placed pods; shared by both upstream schedulers
 	pods     int               // placed per sample; 0 before the first
 	placed   []string          // by ours, in the last run
-	expected []string          // by upstream alone
+	evicted  []*scheduler.Nomination
+	expected []string // by upstream alone
+	agreed   bool     // the evictions were compared
 	nodes    []*scheduler.Node
 	running  []*scheduler.Pod
 	pending  []*scheduler.PodInfo
@@ -184,7 +191,7 @@ func (r *race) ours() (measure.Sample, error) {
 		if err != nil {
 			return measure.Sample{}, err
 		}
-		r.placed = make([]string, 0, r.pods)
+		r.placed, r.evicted = make([]string, 0, r.pods), nil
 		m.Start()
 		err = r.place(s, cache)
 		m.Stop(r.pods)
@@ -215,11 +222,17 @@ func (r *race) build() (*scheduler.Scheduler, *scheduler.Cache, error) {
 // place schedules the pending pods and assumes them.
 func (r *race) place(s *scheduler.Scheduler, cache *scheduler.Cache) error {
 	for _, p := range r.pending {
+		pod := p.Pod
 		placement, err := s.SchedulePod(p)
+		var unfit *scheduler.FitError
+		if r.load.Preempts && errors.As(err, &unfit) && unfit.Nominated != nil {
+			pod, placement, err = evict(s, cache, pod, unfit.Nominated)
+			r.evicted = append(r.evicted, unfit.Nominated)
+		}
 		if err != nil {
 			return fmt.Errorf("pod %s: %w", p.Name(), err)
 		}
-		if err := cache.Assume(p.Pod, placement.Node); err != nil {
+		if err := cache.Assume(pod, placement.Node); err != nil {
 			return err
 		}
 		r.placed = append(r.placed, placement.Node)
@@ -227,8 +240,31 @@ func (r *race) place(s *scheduler.Scheduler, cache *scheduler.Cache) error {
 	return nil
 }
 
+// evict removes the victims at once and runs the second cycle.
+func evict(s *scheduler.Scheduler, cache *scheduler.Cache, pod *scheduler.Pod, n *scheduler.Nomination) (*scheduler.Pod, scheduler.Placement, error) {
+	for _, v := range n.Victims {
+		namespace, name, _ := strings.Cut(v, "/")
+		if err := cache.RemovePod(namespace, name); err != nil {
+			return nil, scheduler.Placement{}, err
+		}
+	}
+	nominated := *pod
+	nominated.Status.NominatedNodeName = n.Node
+	if err := cache.Nominate(&nominated, n.Node); err != nil {
+		return nil, scheduler.Placement{}, err
+	}
+	placement, err := s.Schedule(&nominated)
+	return &nominated, placement, err
+}
+
 // check holds our placements against those of upstream working alone.
 func (r *race) check() error {
+	if len(r.placed) != r.pods {
+		return fmt.Errorf("%d pods placed, want %d", len(r.placed), r.pods)
+	}
+	if r.load.Preempts {
+		return r.checkEvictions()
+	}
 	if r.expected == nil {
 		nodes, err := r.runUpstream(r.single, min(checkedPods, r.pods), func() {})
 		if err != nil {
@@ -236,15 +272,57 @@ func (r *race) check() error {
 		}
 		r.expected = nodes
 	}
-	if len(r.placed) != r.pods {
-		return fmt.Errorf("%d pods placed, want %d", len(r.placed), r.pods)
-	}
-	if got := r.placed[:len(r.expected)]; !slices.Equal(got, r.expected) {
-		for i := range got {
-			if got[i] != r.expected[i] {
-				return fmt.Errorf("pod %d: ours on %s, upstream on %s", i, got[i], r.expected[i])
-			}
+	for i, want := range r.expected {
+		if r.placed[i] != want {
+			return fmt.Errorf("pod %d: ours on %s, upstream on %s", i, r.placed[i], want)
 		}
 	}
 	return nil
+}
+
+// checkEvictions lets upstream try every node for the first pods: ours must be
+// one of its best, with the same victims. Upstream itself samples the nodes and
+// draws among equals.
+func (r *race) checkEvictions() error {
+	if len(r.evicted) != r.pods {
+		return fmt.Errorf("%d evictions for %d pods", len(r.evicted), r.pods)
+	}
+	if r.agreed {
+		return nil
+	}
+	if _, err := r.single.Load(r.cluster); err != nil {
+		return err
+	}
+	pods, err := r.upstreamPending(checkedEvictions)
+	if err != nil {
+		return err
+	}
+	for i, p := range pods {
+		if err := r.checkEviction(p.Pod, r.evicted[i]); err != nil {
+			return fmt.Errorf("pod %d: %w", i, err)
+		}
+	}
+	r.agreed = true
+	return nil
+}
+
+func (r *race) checkEviction(pod *v1.Pod, ours *scheduler.Nomination) error {
+	d, err := r.single.Decide(pod)
+	if err != nil {
+		return err
+	}
+	if d.Preemption == nil || !slices.Contains(d.Preemption.Picked, ours.Node) {
+		return fmt.Errorf("ours makes room on %s, which is not among upstream's best", ours.Node)
+	}
+	for _, c := range d.Preemption.Candidates {
+		if c.Node == ours.Node && !slices.Equal(c.Victims, ours.Victims) {
+			return fmt.Errorf("on %s ours evicts %v, upstream %v", c.Node, ours.Victims, c.Victims)
+		}
+	}
+	for _, v := range ours.Victims {
+		if err := r.single.Remove(v); err != nil {
+			return err
+		}
+	}
+	return r.single.Place(pod, ours.Node)
 }
