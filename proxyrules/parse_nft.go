@@ -99,7 +99,7 @@ func (p *nftParser) peek() string {
 
 func (p *nftParser) next() string {
 	t := p.peek()
-	if t != "" {
+	if len(p.tokens) > 0 {
 		p.tokens = p.tokens[1:]
 	}
 	return t
@@ -247,7 +247,7 @@ func (p *nftParser) listed() error {
 		name := p.next()
 		p.chain(name)
 		return p.block(func() error {
-			if p.peek() == "type" {
+			if p.peek() == "type" || p.peek() == "policy" {
 				return p.chainType(name)
 			}
 			if p.accept("comment") {

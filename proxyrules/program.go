@@ -162,9 +162,10 @@ func cmpBool(a, b bool) int {
 // execution accumulates the ends of one Run.
 type execution struct {
 	*Program
-	ends map[Outcome]float64
-	err  error
-	deep int
+	ends  map[Outcome]float64
+	err   error
+	deep  int
+	steps int
 }
 
 // routed continues after the first hook: where the packet goes now depends
@@ -234,7 +235,10 @@ func (x *execution) base(list []*chain, pk packet, prob float64, next continuati
 	})
 }
 
-const depthMax = 64
+const (
+	depthMax = 64
+	stepsMax = 1 << 22 // rules and choices tried for one flow
+)
 
 // chain runs one chain; done is called once for each way out of it.
 // actReturn says that the end of the chain was reached.
@@ -249,6 +253,10 @@ func (x *execution) chain(c *chain, pk packet, prob float64, done func(packet, f
 // from runs the rules of c from number i on.
 func (x *execution) from(c *chain, i int, pk packet, prob float64, done func(packet, float64, actionKind)) {
 	for ; i < len(c.rules) && x.err == nil; i++ {
+		if x.steps++; x.steps > stepsMax {
+			x.err = x.tooLong(c)
+			return
+		}
 		r := &c.rules[i]
 		if !x.matches(r, &pk) {
 			continue
@@ -264,9 +272,13 @@ func (x *execution) from(c *chain, i int, pk packet, prob float64, done func(pac
 			return
 		}
 	}
-	if x.err == nil {
+	if x.steps++; x.err == nil {
 		done(pk, prob, actReturn)
 	}
+}
+
+func (x *execution) tooLong(c *chain) error {
+	return fmt.Errorf("proxyrules: chain %s: more than %d steps for one flow", c.name, stepsMax)
 }
 
 func (x *execution) matches(r *rule, pk *packet) bool {
@@ -326,6 +338,12 @@ func (x *execution) apply(c *chain, i int, a *action, pk packet, prob float64, d
 
 func (x *execution) choose(c *chain, i int, choices []action, pk packet, prob float64, done func(packet, float64, actionKind)) {
 	for k := range choices {
+		if x.steps++; x.steps > stepsMax && x.err == nil {
+			x.err = x.tooLong(c)
+		}
+		if x.err != nil {
+			return
+		}
 		x.apply(c, i, &choices[k], pk, prob/float64(len(choices)), done)
 	}
 }

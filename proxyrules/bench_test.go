@@ -1,0 +1,117 @@
+package proxyrules_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/orchcore/orchcore/proxyrules"
+)
+
+// cluster makes services of ten endpoints each, every tenth of them local.
+func cluster(services, endpoints int) (proxyrules.Config, []proxyrules.Service, []proxyrules.EndpointSlice) {
+	cfg := proxyrules.Config{
+		NodeName: "node-a", NodeIPs: []netip.Addr{netip.MustParseAddr("192.168.0.2")},
+		ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("172.16.0.0/12")},
+	}
+	nodes, name, tcp, number := []string{"node-a", "node-b"}, "http", "TCP", int32(8080)
+	var svcs []proxyrules.Service
+	var slices []proxyrules.EndpointSlice
+	n := 0
+	for i := range services {
+		var s proxyrules.Service
+		s.Metadata.Namespace, s.Metadata.Name = "bench", fmt.Sprintf("svc-%05d", i)
+		s.Spec.ClusterIP = netip.AddrFrom4([4]byte{172, byte(16 + i>>16), byte(i >> 8), byte(i)}).String()
+		s.Spec.Ports = []proxyrules.ServicePort{{Name: name, Port: 80, Protocol: tcp}}
+		svcs = append(svcs, s)
+		var e proxyrules.EndpointSlice
+		e.Metadata.Namespace, e.Metadata.Name = "bench", s.Metadata.Name+"-0"
+		e.Metadata.Labels = map[string]string{"kubernetes.io/service-name": s.Metadata.Name}
+		e.AddressType = "IPv4"
+		e.Ports = []proxyrules.EndpointPort{{Name: &name, Protocol: &tcp, Port: &number}}
+		for range endpoints {
+			ip := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+			node := &nodes[1]
+			if n%10 == 0 {
+				node = &nodes[0]
+			}
+			e.Endpoints = append(e.Endpoints, proxyrules.Endpoint{Addresses: []string{ip.String()}, NodeName: node})
+			n++
+		}
+		slices = append(slices, e)
+	}
+	return cfg, svcs, slices
+}
+
+var sizes = []int{1000, 10000}
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
+			cfg, svcs, slices := cluster(n, 10)
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := proxyrules.Compile(cfg, svcs, slices)
+				if err != nil || len(r.Frontends()) != n {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRender(b *testing.B) {
+	for _, n := range sizes {
+		cfg, svcs, slices := cluster(n, 10)
+		r, err := proxyrules.Compile(cfg, svcs, slices)
+		require.NoError(b, err)
+		for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+			render := r.AppendIPTables
+			if mode == proxyrules.NFTables {
+				render = r.AppendNFT
+			}
+			want := len(render(nil))
+			b.Run(fmt.Sprintf("mode=%s/services=%d", mode, n), func(b *testing.B) {
+				b.ReportAllocs()
+				buf := make([]byte, 0, want)
+				for b.Loop() {
+					if len(render(buf)) != want {
+						b.Fatal("the text changed")
+					}
+				}
+				b.SetBytes(int64(want))
+			})
+		}
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range sizes {
+		for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+			b.Run(fmt.Sprintf("mode=%s/services=%d", mode, n), func(b *testing.B) {
+				cfg, svcs, slices := cluster(n, 10)
+				cfg.Mode = mode
+				r, err := proxyrules.Compile(cfg, svcs, slices)
+				require.NoError(b, err)
+				flows := make([]proxyrules.Flow, 1024)
+				for i := range flows {
+					k := i * 7919 % n
+					flows[i] = flow("tcp", "10.9.9.9:4000", svcs[k].Spec.ClusterIP+":80")
+					d := r.Lookup(flows[i], 0)
+					require.Equal(b, proxyrules.DNAT, d.Verdict)
+					require.Equal(b, fmt.Sprintf("bench/svc-%05d:http", k), d.Policy.Key.String())
+				}
+				b.ReportAllocs()
+				i := uint32(0)
+				for b.Loop() {
+					if d := r.Lookup(flows[i%1024], i*2654435761); d.Verdict != proxyrules.DNAT {
+						b.Fatal(d)
+					}
+					i++
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package proxyrules_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/netip"
+	"strings"
+
+	"github.com/orchcore/orchcore/proxyrules"
+)
+
+// A Service and its slice, as kubectl get -o json prints them, shortened.
+const shop = `{
+  "services": [{"metadata": {"namespace": "shop", "name": "web"}, "spec": {"type": "NodePort", "clusterIP": "172.30.0.10",
+    "externalTrafficPolicy": "Local", "ports": [{"name": "http", "port": 80, "nodePort": 30080}]}}],
+  "slices": [{"metadata": {"namespace": "shop", "name": "web-x", "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4",
+    "ports": [{"name": "http", "port": 8080}],
+    "endpoints": [{"addresses": ["10.0.1.10"], "nodeName": "node-a"}, {"addresses": ["10.0.2.10"], "nodeName": "node-b"}]}]
+}`
+
+func compileShop(mode proxyrules.Mode) *proxyrules.RuleSet {
+	var in struct {
+		Services []proxyrules.Service
+		Slices   []proxyrules.EndpointSlice
+	}
+	if err := json.Unmarshal([]byte(shop), &in); err != nil {
+		log.Fatal(err)
+	}
+	rules, err := proxyrules.Compile(proxyrules.Config{
+		NodeName:     "node-a",
+		NodeIPs:      []netip.Addr{netip.MustParseAddr("192.168.0.2")},
+		ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")},
+		Mode:         mode,
+	}, in.Services, in.Slices)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return rules
+}
+
+func ExampleCompile() {
+	rules := compileShop(proxyrules.IPTables)
+	for _, f := range rules.Frontends() {
+		fmt.Println(f.Kind, f.Policy.Key, "cluster:", len(f.Policy.Cluster), "local:", len(f.Policy.Local))
+	}
+	for line := range strings.Lines(string(rules.AppendIPTables(nil))) {
+		if strings.HasPrefix(line, "-A KUBE-SVC") {
+			fmt.Print(line)
+		}
+	}
+	// Output:
+	// clusterIP shop/web:http cluster: 2 local: 1
+	// nodePort shop/web:http cluster: 2 local: 1
+	// -A KUBE-SVC-67NZLRHBNDSAWJRO -m comment --comment "shop/web:http cluster IP" -m tcp -p tcp -d 172.30.0.10 --dport 80 ! -s 10.0.0.0/16 -j KUBE-MARK-MASQ
+	// -A KUBE-SVC-67NZLRHBNDSAWJRO -m comment --comment "shop/web:http -> 10.0.1.10:8080" -m statistic --mode random --probability 0.5000000000 -j KUBE-SEP-R5C4OB5QTUN5GL4Y
+	// -A KUBE-SVC-67NZLRHBNDSAWJRO -m comment --comment "shop/web:http -> 10.0.2.10:8080" -j KUBE-SEP-LXDYYXXT3YA2BHY5
+}
+
+func ExampleRuleSet_Lookup() {
+	rules := compileShop(proxyrules.NFTables)
+	pod := netip.MustParseAddrPort("10.0.1.99:40000")
+	for _, random := range []uint32{0, 1 << 31} {
+		d := rules.Lookup(proxyrules.Flow{Protocol: proxyrules.TCP, Source: pod, Destination: netip.MustParseAddrPort("172.30.0.10:80")}, random)
+		fmt.Println(d.Verdict, d.Backend, "masquerade:", d.Masquerade)
+	}
+	// Output:
+	// DNAT 10.0.1.10:8080 masquerade: false
+	// DNAT 10.0.2.10:8080 masquerade: false
+}
+
+func ExampleRuleSet_Trace() {
+	rules := compileShop(proxyrules.IPTables)
+	trace, err := rules.Trace(proxyrules.Flow{
+		Protocol:    proxyrules.TCP,
+		Source:      netip.MustParseAddrPort("203.0.113.5:40000"),
+		Destination: netip.MustParseAddrPort("192.168.0.2:30080"),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(trace.Verdict, trace.Choices[0].Backend.Address, "masquerade:", trace.Masquerade)
+	fmt.Println(strings.Join(trace.Why, "\n"))
+	// Output:
+	// DNAT 10.0.1.10:8080 masquerade: false
+	// nat KUBE-NODEPORTS: node port 30080 of shop/web:http
+	// externalTrafficPolicy Local: backends of this node, source kept
+	// not 10.0.2.10:8080 of slice web-x: not on this node
+}
+
+func ExampleParseNFT() {
+	program, err := proxyrules.ParseNFT(string(compileShop(proxyrules.NFTables).AppendNFT(nil)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ends, err := program.Run(proxyrules.Flow{
+		Protocol:    proxyrules.TCP,
+		Source:      netip.MustParseAddrPort("203.0.113.5:40000"),
+		Destination: netip.MustParseAddrPort("172.30.0.10:80"),
+	}, proxyrules.Environment{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range ends {
+		fmt.Println(e.Verdict, e.Backend, "masquerade:", e.Masquerade, "probability:", e.Probability)
+	}
+	// Output:
+	// DNAT 10.0.1.10:8080 masquerade: true probability: 0.5
+	// DNAT 10.0.2.10:8080 masquerade: true probability: 0.5
+}
