@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/orchcore/orchcore/raftstore/mvcc"
 )
 
-// A write has three outcomes: it was applied (no error, or an error of the data
-// model that says what was wrong with it), it was definitely not applied
-// (ErrNotApplied), or nobody here can know (ErrUnknownOutcome). Every error of a
-// write matches exactly one of these, so a caller can decide about a retry with
-// errors.Is alone.
+// A write has three outcomes: it was applied (no error), it was definitely not
+// applied (ErrNotApplied), or nobody here can know (ErrUnknownOutcome). Every error
+// of a write matches exactly one of the two, so a caller can decide about a retry
+// with errors.Is alone; the reason, such as mvcc.ErrLeaseNotFound, matches as well.
 var (
 	// ErrNotApplied is matched by every error of a write that has not changed
 	// anything and never will. Repeating such a write is safe.
@@ -30,8 +31,8 @@ var (
 	ErrFailed = errors.New("raftstore: member has failed")
 	// ErrTooManyRequests is returned when a queue is full. Nothing was proposed.
 	ErrTooManyRequests = errors.New("raftstore: too many requests")
-	// ErrRequestTooLarge is returned when an encoded request exceeds Config.RequestSizeMax.
-	ErrRequestTooLarge = errors.New("raftstore: request is too large")
+	// ErrRequestTooLarge is returned when a request exceeds Config.RequestSizeMax.
+	ErrRequestTooLarge = mvcc.ErrRequestTooLarge
 	// ErrNoLeader is returned when an operation needs a leader and none is known.
 	ErrNoLeader = errors.New("raftstore: no leader")
 	// ErrNotLeader is returned by TransferLeadership on a member that does not lead.
@@ -40,16 +41,17 @@ var (
 	ErrRemoved = errors.New("raftstore: member was removed from the cluster")
 	// ErrUnknownMember is returned when a member id does not belong to the cluster.
 	ErrUnknownMember = errors.New("raftstore: unknown member")
-	// ErrWatchReset is returned by a watcher when its member has replaced the whole
-	// state by a snapshot from the leader. Watch again from the last revision seen
-	// plus one; no event was skipped or repeated up to there.
-	ErrWatchReset = errors.New("raftstore: watch ended, state was replaced by a snapshot")
+	// ErrMembership is matched when a change of the members is refused.
+	ErrMembership = errors.New("raftstore: membership change refused")
 	// ErrWrongCluster is returned by Open when a directory belongs to another
 	// cluster or another member.
 	ErrWrongCluster = errors.New("raftstore: directory belongs to another cluster or member")
 	// ErrConfig is matched by every error about a field of Config.
 	ErrConfig = errors.New("raftstore: invalid config")
 )
+
+// errChangePending is the reason of ErrMembership while another change is on its way.
+var errChangePending = fmt.Errorf("%w: another change is not finished", ErrMembership)
 
 // outcomeError joins an outcome with its reason; errors.Is finds both.
 type outcomeError struct {

@@ -52,9 +52,8 @@ const (
 // against it can run on another implementation of etcd's data model.
 //
 // Keys and values given to a call may be reused when it has returned; those of a
-// result must not be modified. Errors of writes match ErrNotApplied or
-// ErrUnknownOutcome, or are errors of the data model (mvcc.ErrLeaseNotFound and
-// so on), which mean that the write was decided and changed nothing.
+// result must not be modified. Every error of a write matches either ErrNotApplied
+// or ErrUnknownOutcome.
 type KV interface {
 	// Put sets one key.
 	Put(ctx context.Context, r PutRequest) (PutResult, error)

@@ -1,5 +1,7 @@
 package raftstore
 
+import "time"
+
 // Role is what a member does in its cluster.
 type Role uint8
 
@@ -53,6 +55,8 @@ type Status struct {
 	// PendingWrites and PendingReads are the calls that wait at this member.
 	PendingWrites int
 	PendingReads  int
+	// SyncTime is the smoothed time that the disk takes to make a write durable.
+	SyncTime time.Duration
 	// Members are all members of the cluster, by id.
 	Members []MemberStatus
 	// Err is the fault that has stopped the member, nil while it works.

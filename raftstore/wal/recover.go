@@ -308,8 +308,6 @@ func (rec *Recovered) addEntry(e *pb.Entry) error {
 		// An index below the first one is possible where the segments before were
 		// released: what was replaced then began in one of them.
 		rec.Entries = rec.Entries[:max(e.GetIndex(), first)-first]
-	} else if m := len(rec.Marks); m > 0 && e.GetIndex() > rec.Marks[m-1].Index+1 {
-		return fmt.Errorf("entry %d follows a snapshot at %d", e.GetIndex(), rec.Marks[m-1].Index)
 	}
 	rec.Entries = append(rec.Entries, e)
 	return nil

@@ -1,0 +1,232 @@
+package raftstore
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// core is a replica without a disk, a network, a clock or a goroutine. Methods
+// take inputs (ticks, messages, writes, reads, completions of the disk); ready
+// turns them into effects, which the caller must carry out:
+//
+//	step, tick, write, read, persisted ──► core ──► send, persist, done
+//
+// Given the same inputs in the same order it does the same, which is what makes
+// simulations of whole clusters exact.
+type core struct {
+	id, boot      uint64
+	electionTicks uint64
+	raw           *raft.RawNode
+	log           *raftLog
+	state         *machine
+
+	ticks  uint64
+	leader uint64
+	role   raft.StateType
+
+	writes writeQueue
+	reads  readQueue
+
+	fx effects
+}
+
+// effects are what the core wants done, in order.
+type effects struct {
+	// send are messages to other members. They may be lost.
+	send []*pb.Message
+	// persist are MsgStorageAppend: entries, hard state and snapshots to be written
+	// in this order. When they are durable they go back by persisted.
+	persist []*pb.Message
+	// done are requests that have their result.
+	done []*request
+	// membership tells that the members have changed.
+	membership bool
+}
+
+type coreConfig struct {
+	id, boot       uint64
+	heartbeatTicks int
+	electionTicks  int
+	uncommittedMax uint64
+	logger         raft.Logger
+}
+
+// Limits of what is in flight between members. They bound memory at a leader to
+// inflightMessages·appendSizeMax for each follower, and rather less in practice.
+const (
+	appendSizeMax    = 1 << 20
+	applySizeMax     = 4 << 20
+	inflightMessages = 256
+	inflightSizeMax  = 32 << 20
+)
+
+func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
+	c := &core{
+		id: cfg.id, boot: cfg.boot, electionTicks: uint64(cfg.electionTicks),
+		log: log, state: state,
+		writes: writeQueue{batches: map[uint64]*batch{}, next: 1},
+	}
+	raw, err := raft.NewRawNode(&raft.Config{
+		ID:                        cfg.id,
+		ElectionTick:              cfg.electionTicks,
+		HeartbeatTick:             cfg.heartbeatTicks,
+		Storage:                   log,
+		Applied:                   state.applied,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             appendSizeMax,
+		MaxCommittedSizePerReady:  applySizeMax,
+		MaxUncommittedEntriesSize: cfg.uncommittedMax,
+		MaxInflightMsgs:           inflightMessages,
+		MaxInflightBytes:          inflightSizeMax,
+		// Alone, each of the two lets a member that is half cut off stall the others.
+		CheckQuorum:       true, // Raft §6.2 of the thesis
+		PreVote:           true, // Raft §9.6 of the thesis
+		StepDownOnRemoval: true,
+		Logger:            cfg.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.raw = raw
+	return c, nil
+}
+
+// tick moves logical time by one.
+func (c *core) tick() {
+	c.ticks++
+	c.raw.Tick()
+	c.retryWrites()
+	c.retryReads()
+}
+
+// step takes a message from another member. Messages that Raft cannot place are
+// dropped, as the network might have done.
+func (c *core) step(m *pb.Message) {
+	_ = c.raw.Step(m)
+}
+
+// ready moves on as far as possible without the disk and adds to the effects.
+// It returns false when there was nothing to do.
+func (c *core) ready() bool {
+	c.propose()
+	c.askIndex()
+	if !c.raw.HasReady() {
+		return false
+	}
+	rd := c.raw.Ready()
+	if rd.SoftState != nil {
+		c.elected(rd.SoftState)
+	}
+	for _, rs := range rd.ReadStates {
+		c.confirm(rs)
+	}
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			c.fx.persist = append(c.fx.persist, m)
+		case raft.LocalApplyThread:
+			c.apply(m.Entries)
+			for _, response := range m.Responses {
+				c.step(response)
+			}
+		default:
+			c.fx.send = append(c.fx.send, m)
+		}
+	}
+	return true
+}
+
+// persisted takes back a message of effects.persist when all of it is durable.
+func (c *core) persisted(m *pb.Message) {
+	for _, response := range m.Responses {
+		if response.GetTo() == c.id {
+			c.step(response)
+		} else {
+			c.fx.send = append(c.fx.send, response)
+		}
+	}
+}
+
+func (c *core) elected(s *raft.SoftState) {
+	changed := s.Lead != c.leader
+	c.leader, c.role = s.Lead, s.RaftState
+	if changed {
+		c.restartReads()
+		if c.leader != raft.None {
+			c.repropose()
+		}
+	}
+}
+
+func (c *core) term() uint64 { return c.raw.BasicStatus().GetTerm() }
+
+// apply brings committed entries into the state.
+func (c *core) apply(entries []*pb.Entry) {
+	for _, e := range entries {
+		switch {
+		case e.GetType() == pb.EntryConfChangeV2 || e.GetType() == pb.EntryConfChange:
+			c.applyMembership(e)
+		case len(e.Data) > 0: // a new leader's first entry is empty
+			c.applyCommands(e)
+		}
+		c.state.applied, c.state.term = e.GetIndex(), e.GetTerm()
+	}
+	c.finishReads()
+}
+
+func (c *core) applyCommands(e *pb.Entry) {
+	h, err := decodeHeader(e.Data)
+	if err != nil || !c.state.admit(&h) {
+		return
+	}
+	var own *batch
+	if h.origin == c.id && h.boot == c.boot {
+		own = c.writes.batches[h.sequence]
+	}
+	var ignored result
+	r := reader{b: h.commands}
+	for i := range h.count {
+		kind, body, err := nextCommand(&r)
+		if err != nil {
+			return
+		}
+		out := &ignored
+		if own != nil {
+			out = &own.requests[i].result
+		}
+		c.state.execute(kind, body, out)
+	}
+	if own != nil {
+		c.fx.done = append(c.fx.done, own.requests...)
+		c.writes.finish(own)
+	}
+}
+
+// installed takes the state that a snapshot has brought, when it is durable.
+func (c *core) installed(state *machine) {
+	// The store stays the same object: readers and watchers hold on to it.
+	c.state.store.Restore(state.store)
+	state.store = c.state.store
+	c.state = state
+	c.fx.membership = true
+	for _, b := range c.writes.order {
+		if !b.finished && state.hasApplied(c.id, c.boot, b.sequence) {
+			for _, r := range b.requests {
+				r.result.err = unknown(errResultInSnapshot)
+			}
+			c.fx.done = append(c.fx.done, b.requests...)
+			c.writes.finish(b)
+		}
+	}
+	c.finishReads()
+}
+
+// readContext names one attempt to read: never used twice, by no member.
+func (c *core) readContext(attempt uint64) []byte {
+	b := make([]byte, 0, 24)
+	b = binary.LittleEndian.AppendUint64(b, c.id)
+	b = binary.LittleEndian.AppendUint64(b, c.boot)
+	return binary.LittleEndian.AppendUint64(b, attempt)
+}

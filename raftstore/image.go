@@ -1,0 +1,207 @@
+package raftstore
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/orchcore/orchcore/raftstore/mvcc"
+	"github.com/orchcore/orchcore/raftstore/wal"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// A snapshot file is the state at one index of the log:
+//
+//	 0        8         12       16       20
+//	┌────────┬─────────┬────────┬────────┬────────┬─ ─ ─ ─ ─ ─ ─ ─ ─
+//	│ magic  │ version │ length │ crc    │ header │ image of mvcc
+//	└────────┴─────────┴────────┴────────┴────────┴─ ─ ─ ─ ─ ─ ─ ─ ─
+//	header:   clusterID, index, term: uvarint · configuration
+//	          members: number · { id: uvarint · address }            by id
+//	          removed ids · origins: number · { id, boot, floor · sequences }
+//
+// little endian; crc is CRC32C of the header. The image ends with a hash of
+// itself, and the file with the image.
+const (
+	imageMagic   = "ocrafts\x00"
+	imageVersion = 1
+	// imageHeaderMax bounds the header's length before it is allocated: 64 members
+	// with a full window of sequences each.
+	imageHeaderMax = 4 << 20
+)
+
+// ErrCorruptSnapshot is matched when a snapshot file does not verify.
+var ErrCorruptSnapshot = errors.New("raftstore: corrupt snapshot")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// cut is the state at one moment, taken in constant time and written later.
+type cut struct {
+	header []byte
+	store  *mvcc.Snapshot
+	index  uint64
+	term   uint64
+	conf   *pb.ConfState
+}
+
+// cut takes the state as it is. The machine may go on at once.
+func (m *machine) cut(clusterID uint64) *cut {
+	return &cut{
+		header: m.appendHeader(nil, clusterID),
+		store:  m.store.Snapshot(),
+		index:  m.applied, term: m.term,
+		conf: proto.Clone(m.conf).(*pb.ConfState),
+	}
+}
+
+func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
+	for _, v := range [...]uint64{clusterID, m.applied, m.term} {
+		b = binary.AppendUvarint(b, v)
+	}
+	b = appendConfState(b, m.conf)
+	b = binary.AppendUvarint(b, uint64(len(m.members)))
+	for _, id := range m.memberIDs() {
+		b = binary.AppendUvarint(b, id)
+		b = appendBytes(b, []byte(m.members[id]))
+	}
+	b = appendUvarints(b, slices.Sorted(maps.Keys(m.removed)))
+	b = binary.AppendUvarint(b, uint64(len(m.origins)))
+	for _, id := range slices.Sorted(maps.Keys(m.origins)) {
+		o := m.origins[id]
+		for _, v := range [...]uint64{id, o.boot, o.floor} {
+			b = binary.AppendUvarint(b, v)
+		}
+		b = appendUvarints(b, slices.Sorted(maps.Keys(o.seen)))
+	}
+	return b
+}
+
+// decodeStateHeader reads everything but the store.
+func decodeStateHeader(b []byte) (clusterID uint64, m *machine, err error) {
+	r := reader{b: b}
+	clusterID = r.uvarint()
+	m = &machine{members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{}}
+	m.applied, m.term = r.uvarint(), r.uvarint()
+	m.conf = r.confState()
+	for range r.count(2) {
+		id := r.uvarint()
+		m.members[id] = string(r.bytes())
+	}
+	for _, id := range r.uvarints() {
+		m.removed[id] = true
+	}
+	for range r.count(4) {
+		id := r.uvarint()
+		o := &origin{boot: r.uvarint(), floor: r.uvarint(), seen: map[uint64]bool{}}
+		for _, sequence := range r.uvarints() {
+			o.seen[sequence] = true
+		}
+		m.origins[id] = o
+	}
+	if r.bad || len(r.b) > 0 || m.applied == 0 || len(m.conf.Voters) == 0 || len(m.members) > membersMax {
+		return 0, nil, fmt.Errorf("%w: header of %d bytes", ErrCorruptSnapshot, len(b))
+	}
+	return clusterID, m, nil
+}
+
+// writeTo writes the whole file's content.
+func (c *cut) writeTo(w io.Writer) error {
+	head := append([]byte(nil), imageMagic...)
+	head = binary.LittleEndian.AppendUint32(head, imageVersion)
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(c.header)))
+	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(c.header, castagnoli))
+	head = append(head, c.header...)
+	if _, err := w.Write(head); err != nil {
+		return err
+	}
+	_, err := c.store.WriteTo(w)
+	return err
+}
+
+// readImage is the inverse of cut.writeTo. It verifies every byte.
+func readImage(r io.Reader, clusterID uint64) (*machine, error) {
+	br := bufio.NewReaderSize(r, 256<<10)
+	var head [20]byte
+	if _, err := io.ReadFull(br, head[:]); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
+	}
+	le := binary.LittleEndian
+	length := le.Uint32(head[12:])
+	if string(head[:8]) != imageMagic || le.Uint32(head[8:]) != imageVersion || length > imageHeaderMax {
+		return nil, fmt.Errorf("%w: begins with % x", ErrCorruptSnapshot, head)
+	}
+	header := make([]byte, length)
+	if _, err := io.ReadFull(br, header); err != nil {
+		return nil, fmt.Errorf("%w: header: %w", ErrCorruptSnapshot, err)
+	}
+	if crc32.Checksum(header, castagnoli) != le.Uint32(head[16:]) {
+		return nil, fmt.Errorf("%w: checksum of the header does not match", ErrCorruptSnapshot)
+	}
+	cluster, m, err := decodeStateHeader(header)
+	if err != nil {
+		return nil, err
+	}
+	if clusterID != 0 && cluster != clusterID {
+		return nil, fmt.Errorf("%w: it is of cluster %x, expected %x", ErrCorruptSnapshot, cluster, clusterID)
+	}
+	if m.store, err = mvcc.Load(br); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
+	}
+	if _, err := br.ReadByte(); err != io.EOF {
+		return nil, fmt.Errorf("%w: bytes behind its end", ErrCorruptSnapshot)
+	}
+	return m, nil
+}
+
+// fileWriter writes a file from its start.
+type fileWriter struct {
+	file wal.File
+	off  int64
+}
+
+func (w *fileWriter) Write(p []byte) (int, error) {
+	n, err := w.file.WriteAt(p, w.off)
+	w.off += int64(n)
+	return n, err
+}
+
+// writeImage writes a cut to a file and makes its content durable, not its name.
+func writeImage(fs wal.FS, name string, c *cut) (err error) {
+	f, err := fs.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriterSize(&fileWriter{file: f}, 256<<10)
+	if err := c.writeTo(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// loadImage reads a file that writeImage wrote.
+func loadImage(fs wal.FS, name string, clusterID uint64) (m *machine, err error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	m, err = readImage(io.NewSectionReader(f, 0, size), clusterID)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,168 @@
+package raftstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// A membership change is an entry of Raft's own type, so that Raft knows when it
+// counts. Its context is an entry header as in command.go with one command:
+//
+//	commandMembers:  number of changes · { kind: byte · id: uvarint · address }
+//
+// Raft refuses a change while another one is not applied, by putting an empty
+// entry in its place; the origin then proposes again, as it does with anything
+// whose fate it does not learn.
+const commandMembers commandKind = 32
+
+type memberChangeKind uint8
+
+const (
+	memberAddLearner memberChangeKind = 1 + iota
+	memberPromote
+	memberRemove
+)
+
+type memberChange struct {
+	kind    memberChangeKind
+	id      uint64
+	address string
+}
+
+func appendChanges(b []byte, changes []memberChange) []byte {
+	b = binary.AppendUvarint(b, uint64(len(changes)))
+	for _, c := range changes {
+		b = append(b, byte(c.kind))
+		b = binary.AppendUvarint(b, c.id)
+		b = appendBytes(b, []byte(c.address))
+	}
+	return b
+}
+
+func (r *reader) changes() []memberChange {
+	changes := make([]memberChange, r.count(3))
+	for i := range changes {
+		changes[i] = memberChange{memberChangeKind(r.byte()), r.uvarint(), string(r.bytes())}
+	}
+	return changes
+}
+
+// confChange is what Raft is told about changes. Several go through a joint
+// configuration, in which majorities of both the old and the new one decide.
+func confChange(changes []memberChange, context []byte) *pb.ConfChangeV2 {
+	cc := &pb.ConfChangeV2{Context: context}
+	for _, c := range changes {
+		kind := map[memberChangeKind]pb.ConfChangeType{
+			memberAddLearner: pb.ConfChangeAddLearnerNode,
+			memberPromote:    pb.ConfChangeAddNode,
+			memberRemove:     pb.ConfChangeRemoveNode,
+		}[c.kind]
+		cc.Changes = append(cc.Changes, &pb.ConfChangeSingle{Type: kind.Enum(), NodeId: new(c.id)})
+	}
+	return cc
+}
+
+// checkChanges says whether changes can be made to the members of the state: on
+// the proposer to answer early, and on every member when the entry is applied.
+func (m *machine) checkChanges(changes []memberChange) error {
+	voters := len(m.conf.GetVoters())
+	if len(changes) == 0 || len(m.conf.GetVotersOutgoing()) > 0 {
+		return errChangePending
+	}
+	touched := map[uint64]bool{}
+	for _, c := range changes {
+		_, isMember := m.members[c.id]
+		isLearner := slices.Contains(m.conf.GetLearners(), c.id)
+		switch {
+		case touched[c.id]:
+			return fmt.Errorf("%w: member %x is changed twice", ErrMembership, c.id)
+		case c.kind == memberAddLearner && m.removed[c.id]:
+			return fmt.Errorf("%w: member id %x was removed and is never used again", ErrMembership, c.id)
+		case c.kind == memberAddLearner && isMember:
+			return fmt.Errorf("%w: member %x exists", ErrMembership, c.id)
+		case c.kind == memberAddLearner && len(m.members) >= membersMax:
+			return fmt.Errorf("%w: there are %d members already", ErrMembership, len(m.members))
+		case c.kind != memberAddLearner && !isMember:
+			return fmt.Errorf("%w: %x", ErrUnknownMember, c.id)
+		case c.kind == memberPromote && !isLearner:
+			return fmt.Errorf("%w: member %x is a voter already", ErrMembership, c.id)
+		}
+		touched[c.id] = true
+		switch {
+		case c.kind == memberPromote:
+			voters++
+		case c.kind == memberRemove && !isLearner:
+			voters--
+		}
+	}
+	if voters < 1 {
+		return fmt.Errorf("%w: the last voter cannot be removed", ErrMembership)
+	}
+	return nil
+}
+
+// applyMembership applies an entry that changes the members, or that ends a joint
+// configuration, which Raft proposes by itself.
+func (c *core) applyMembership(e *pb.Entry) {
+	cc := &pb.ConfChangeV2{}
+	if err := proto.Unmarshal(e.Data, cc); err != nil {
+		return // refused when it was proposed; the same on every member
+	}
+	if len(cc.Context) == 0 {
+		if cc.LeaveJoint() && len(c.state.conf.GetVotersOutgoing()) > 0 {
+			c.state.conf = c.raw.ApplyConfChange(cc)
+			c.fx.membership = true
+		}
+		return
+	}
+	h, err := decodeHeader(cc.Context)
+	if err != nil || !c.state.admit(&h) {
+		return
+	}
+	err = c.changeMembers(&h, cc)
+	if h.origin != c.id || h.boot != c.boot {
+		return
+	}
+	if own := c.writes.batches[h.sequence]; own != nil {
+		own.requests[0].result.err = err
+		c.fx.done = append(c.fx.done, own.requests...)
+		c.writes.finish(own)
+	}
+}
+
+func (c *core) changeMembers(h *entryHeader, cc *pb.ConfChangeV2) error {
+	r := reader{b: h.commands}
+	kind, body, err := nextCommand(&r)
+	if err != nil || kind != commandMembers {
+		return fmt.Errorf("%w: membership change without changes", errMalformed)
+	}
+	r = reader{b: body}
+	changes := r.changes()
+	if err := r.end(kind); err != nil {
+		return err
+	}
+	if want := confChange(changes, cc.Context); !proto.Equal(want, cc) {
+		return fmt.Errorf("%w: membership change differs from its context", errMalformed)
+	}
+	// An entry that is rejected must not reach Raft; every member rejects it alike.
+	if err := c.state.checkChanges(changes); err != nil {
+		return err
+	}
+	c.state.conf = c.raw.ApplyConfChange(cc)
+	for _, change := range changes {
+		switch change.kind {
+		case memberAddLearner:
+			c.state.members[change.id] = change.address
+		case memberRemove:
+			delete(c.state.members, change.id)
+			delete(c.state.origins, change.id)
+			c.state.removed[change.id] = true
+		}
+	}
+	c.fx.membership = true
+	return nil
+}

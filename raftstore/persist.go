@@ -1,0 +1,175 @@
+package raftstore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/orchcore/orchcore/raftstore/wal"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// diskTask is one thing that the log on disk must be told, in order.
+type diskTask struct {
+	// append comes from Raft; it is answered when it is durable.
+	append *pb.Message
+	// image is the snapshot that append installs.
+	image *receivedImage
+	// mark records a snapshot of our own, which is on disk already. Afterwards
+	// everything up to release is not needed any more.
+	mark    *wal.Mark
+	release uint64
+	conf    *pb.ConfState
+}
+
+// takeTasks turns the effects of the core into tasks. The log in memory gets the
+// entries at once: Raft counts on finding them there (raft doc, async storage).
+func (r *replica) takeTasks() error {
+	fx := &r.core.fx
+	for i, m := range fx.persist {
+		fx.persist[i] = nil
+		task := diskTask{append: m}
+		if meta := m.Snapshot.GetMetadata(); meta.GetIndex() > 0 {
+			if r.received == nil || r.received.state.applied != meta.GetIndex() {
+				return fmt.Errorf("raft installs a snapshot at %d that was not received", meta.GetIndex())
+			}
+			task.image, r.received = r.received, nil
+			r.core.log.reset(meta.GetIndex(), meta.GetTerm())
+			r.core.log.snapshot = meta
+		}
+		if err := r.core.log.append(m.Entries); err != nil {
+			return err
+		}
+		r.tasks = append(r.tasks, task)
+	}
+	fx.persist = fx.persist[:0]
+	return nil
+}
+
+// A disk that answers within slowSync is written by the owner itself: that saves
+// two hand-overs, and whatever arrives meanwhile makes the next batch. A slower
+// one is written in the background, so that heartbeats and acknowledgements do not
+// wait for it.
+const slowSync = 2 * time.Millisecond
+
+// writeTasks writes everything that is queued with one sync.
+func (r *replica) writeTasks() error {
+	batch := r.tasks
+	r.tasks = nil
+	if r.syncTook < slowSync {
+		took, err := r.write(batch)
+		if err != nil {
+			return err
+		}
+		return r.wrote(batch, took)
+	}
+	r.writing, r.writingSince = true, r.core.ticks
+	var took time.Duration
+	var err error
+	r.background(func() { took, err = r.write(batch) }, func() {
+		r.writing = false
+		if err == nil {
+			err = r.wrote(batch, took)
+		}
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+	})
+	return nil
+}
+
+// write touches the log and the files of snapshots and nothing else: it may run
+// beside the owner. It returns how long the sync has taken, 0 if there was none.
+func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
+	sync := false
+	release := uint64(0)
+	for _, t := range batch {
+		if t.mark != nil {
+			r.wal.AppendMark(*t.mark)
+			release = max(release, t.release)
+			sync = true
+		}
+		if t.append == nil {
+			continue
+		}
+		if t.image != nil {
+			if err := r.disk.keep(t.image.name, t.image.state.applied, t.image.state.term); err != nil {
+				return 0, err
+			}
+			r.wal.AppendMark(wal.Mark{Index: t.image.state.applied, Term: t.image.state.term, Reset: true})
+		}
+		r.wal.AppendEntries(t.append.Entries)
+		if t.append.Term != nil {
+			r.wal.AppendState(wal.HardState{Term: t.append.GetTerm(), Vote: t.append.GetVote(), Commit: t.append.GetCommit()})
+		}
+		// A commit index alone may be lost: nobody waits for it.
+		sync = sync || len(t.append.Responses) > 0 || r.wal.Buffered() > unsyncedMax
+	}
+	if !sync {
+		return 0, nil
+	}
+	begun := r.now()
+	if err := r.wal.Flush(); err != nil {
+		return 0, err
+	}
+	took = r.now() - begun
+	if release == 0 {
+		return took, nil
+	}
+	if err := r.wal.Release(release); err != nil {
+		return took, err
+	}
+	return took, r.disk.removeBefore(release)
+}
+
+// unsyncedMax bounds what may stay in memory because nobody waits for it, in bytes.
+const unsyncedMax = 64 << 10
+
+// wrote acts on tasks that are durable.
+func (r *replica) wrote(batch []diskTask, took time.Duration) error {
+	if took > 0 {
+		r.syncTook += (took - r.syncTook) / 8
+	}
+	for _, t := range batch {
+		if t.mark != nil {
+			r.marked(t)
+		}
+		if t.append == nil {
+			continue
+		}
+		if t.image != nil {
+			r.core.installed(t.image.state)
+			r.logger.Info("installed a snapshot", "index", t.image.state.applied)
+		}
+		r.core.persisted(t.append)
+	}
+	r.prepareSegment()
+	return nil
+}
+
+// prepareSegment has the next segment made while the current one fills up.
+func (r *replica) prepareSegment() {
+	if r.preparing || r.writing || !r.wal.NeedsPrepare() {
+		return
+	}
+	r.preparing = true
+	r.background(func() {
+		if err := r.wal.Prepare(); err != nil {
+			r.logger.Warn("cannot prepare the next segment of the log", "error", err)
+		}
+	}, func() { r.preparing = false })
+}
+
+// watchDisk gives leadership away when the disk has been silent for too long:
+// heartbeats go on during a stall, so nobody else would notice (hashicorp/raft
+// #503, #666).
+func (r *replica) watchDisk() {
+	stalled := r.writing && r.core.ticks-r.writingSince > 2*r.core.electionTicks
+	if !stalled || r.core.role != raft.StateLeader || (r.core.ticks-r.writingSince)%r.core.electionTicks != 0 {
+		return
+	}
+	if to := r.successor(); to != 0 {
+		r.logger.Warn("disk is stalled, handing leadership over", "to", to)
+		r.core.raw.TransferLeader(to)
+	}
+}

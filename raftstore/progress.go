@@ -1,0 +1,62 @@
+package raftstore
+
+import (
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+)
+
+// progress lists all members with what this one knows about them, by id.
+func (r *replica) progress() []MemberStatus {
+	state := r.core.state
+	members := make([]MemberStatus, 0, len(state.members))
+	for _, id := range state.memberIDs() {
+		members = append(members, MemberStatus{
+			Member:  Member{ID: id, Address: state.members[id]},
+			Learner: slices.Contains(state.conf.GetLearners(), id),
+		})
+	}
+	if r.core.role != raft.StateLeader {
+		return members
+	}
+	r.core.raw.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		i := slices.IndexFunc(members, func(m MemberStatus) bool { return m.ID == id })
+		if i < 0 {
+			return
+		}
+		members[i].Match = p.Match
+		members[i].Active = p.RecentActive || id == r.id
+		members[i].Snapshotting = p.State == tracker.StateSnapshot
+	})
+	return members
+}
+
+// status describes the replica.
+func (r *replica) status() Status {
+	c := r.core
+	basic := c.raw.BasicStatus()
+	return Status{
+		ClusterID: r.clusterID, MemberID: r.id,
+		Role: r.role(), Term: basic.GetTerm(), Leader: c.leader,
+		Commit: basic.GetCommit(), Applied: c.state.applied,
+		FirstIndex: c.log.offset + 1, LastIndex: c.log.last(), SnapshotIndex: c.log.snapshot.GetIndex(),
+		Revision: c.state.store.Revision(), CompactedRevision: c.state.store.CompactedRevision(),
+		StateHash:     c.state.store.Hash(),
+		PendingWrites: c.writes.count, PendingReads: c.reads.count,
+		SyncTime: r.syncTook,
+		Members:  r.progress(),
+		Err:      r.err,
+	}
+}
+
+// lastStatus is status for a replica that may have stopped in the middle of
+// anything.
+func (r *replica) lastStatus() (s Status) {
+	defer func() {
+		if recover() != nil {
+			s = Status{ClusterID: r.clusterID, MemberID: r.id}
+		}
+	}()
+	return r.status()
+}

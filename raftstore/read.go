@@ -1,0 +1,120 @@
+package raftstore
+
+import (
+	"bytes"
+
+	"go.etcd.io/raft/v3"
+)
+
+// A linearizable read asks the leader for its commit index, which it gives when a
+// quorum has confirmed that it still leads, and waits until that much is applied
+// here (Raft §6.4 of the thesis). One question is open at a time and serves all
+// reads that arrived before it was asked; those that come later need the next.
+type readQueue struct {
+	waiting   []*request // not asked for yet
+	open      *question
+	confirmed []*question // answered, not applied yet; indexes do not fall
+	attempts  uint64
+	count     int
+}
+
+type question struct {
+	requests []*request
+	context  []byte
+	askedAt  uint64 // tick
+	index    uint64
+}
+
+// read takes a request without a kind. It is done when the local state is at
+// least as new as everything acknowledged before now.
+func (c *core) read(r *request) {
+	c.reads.waiting = append(c.reads.waiting, r)
+	c.reads.count++
+}
+
+// askIndex opens a question if there are reads and none is open.
+func (c *core) askIndex() {
+	q := &c.reads
+	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None {
+		return
+	}
+	q.open = &question{requests: q.waiting}
+	q.waiting = nil
+	c.ask(q.open)
+}
+
+// ask sends a question under a name that was never used before: an answer to an
+// earlier attempt may be older than a read that joined meanwhile, or come from a
+// leader of the past (etcd #20418).
+func (c *core) ask(q *question) {
+	c.reads.attempts++
+	q.context = c.readContext(c.reads.attempts)
+	q.askedAt = c.ticks
+	c.raw.ReadIndex(q.context)
+}
+
+// confirm takes an answer.
+func (c *core) confirm(rs raft.ReadState) {
+	q := c.reads.open
+	if q == nil || !bytes.Equal(q.context, rs.RequestCtx) {
+		return
+	}
+	q.index = rs.Index
+	c.reads.open = nil
+	c.reads.confirmed = append(c.reads.confirmed, q)
+	c.finishReads()
+}
+
+// finishReads completes the reads whose index is applied.
+func (c *core) finishReads() {
+	q := &c.reads
+	kept := q.confirmed[:0]
+	for _, question := range q.confirmed {
+		if question.index > c.state.applied {
+			kept = append(kept, question)
+			continue
+		}
+		c.fx.done = append(c.fx.done, question.requests...)
+		q.count -= len(question.requests)
+	}
+	clear(q.confirmed[len(kept):])
+	q.confirmed = kept
+}
+
+// restartReads asks again after a change of leader, which may have lost the
+// question. Raft drops questions silently when it knows no leader.
+func (c *core) restartReads() {
+	q := &c.reads
+	if q.open == nil {
+		return
+	}
+	if c.leader != raft.None {
+		c.ask(q.open)
+		return
+	}
+	q.waiting = append(q.open.requests, q.waiting...)
+	q.open = nil
+}
+
+// retryReads asks again what was not answered within an election timeout.
+func (c *core) retryReads() {
+	if q := c.reads.open; q != nil && c.ticks-q.askedAt >= c.electionTicks && c.leader != raft.None {
+		c.ask(q)
+	}
+}
+
+// fail empties the queue and returns the requests with an error.
+func (q *readQueue) fail(err error) []*request {
+	all := q.waiting
+	if q.open != nil {
+		all = append(all, q.open.requests...)
+	}
+	for _, question := range q.confirmed {
+		all = append(all, question.requests...)
+	}
+	for _, r := range all {
+		r.result.err = err
+	}
+	*q = readQueue{}
+	return all
+}

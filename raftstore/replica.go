@@ -1,0 +1,223 @@
+package raftstore
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/orchcore/orchcore/raftstore/transport"
+	"github.com/orchcore/orchcore/raftstore/wal"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// replica is a core with a disk and a network. Its owner calls one method at a
+// time and turn after each batch of inputs; the store does so from a goroutine,
+// simulations from a loop over simulated time. It starts no goroutine and reads no
+// clock: what would take long goes to background.
+type replica struct {
+	id, clusterID uint64
+	cfg           Config
+	core          *core
+	wal           *wal.WAL
+	disk          snapshotDir
+	net           transport.Transport
+	logger        *slog.Logger
+	// background runs work away from the owner and then done on it.
+	background func(work, done func())
+	// complete gives requests back that have their result.
+	complete func([]*request)
+
+	tasks   []diskTask // not begun
+	writing bool       // tasks are being written in the background
+	// writingSince is the tick at which the write in the background began.
+	writingSince uint64
+	// syncTook is the smoothed time of a write with its sync; see persist.go.
+	syncTook  time.Duration
+	now       func() time.Duration
+	preparing bool
+
+	cutting bool
+	// cutAfter is the tick before which no snapshot is begun, after one has failed.
+	cutAfter uint64
+
+	sending   map[uint64]*outgoing
+	receiving *incoming
+	received  *receivedImage
+	transfers uint64
+
+	encoded []byte
+	err     error
+	removed bool
+}
+
+// receive takes a frame from the network.
+func (r *replica) receive(f transport.Frame) {
+	if f.Group != 0 || r.core.state.removed[f.From] {
+		return
+	}
+	if f.Lane == transport.LaneSnapshot {
+		if err := r.receiveTransfer(f); err != nil {
+			r.logger.Warn("dropped part of a snapshot", "from", f.From, "error", err)
+		}
+		return
+	}
+	m, err := decodeMessage(f.Payload, f.From)
+	if err == nil && m.GetTo() != r.id {
+		err = fmt.Errorf("%w: message to member %x, expected %x", errMalformed, m.GetTo(), r.id)
+	}
+	if err == nil && m.GetType() == pb.MsgSnap {
+		err = fmt.Errorf("%w: snapshot without its image", errMalformed)
+	}
+	if err != nil {
+		r.logger.Warn("dropped a message", "from", f.From, "error", err)
+		return
+	}
+	r.core.step(m)
+}
+
+// tick moves logical time by one.
+func (r *replica) tick() {
+	r.core.tick()
+	r.tickTransfers()
+	r.watchDisk()
+	r.core.state.store.Reclaim(reclaimSteps)
+}
+
+// reclaimSteps is how much of the memory of compacted revisions is looked at in
+// each tick: little enough to be no pause.
+const reclaimSteps = 2000
+
+// turn carries out everything that the inputs so far have led to. An error is
+// final: the replica must not be used any more.
+func (r *replica) turn() error {
+	for r.err == nil {
+		for r.core.ready() {
+			r.sendAll()
+			if err := r.takeTasks(); err != nil {
+				return err
+			}
+		}
+		r.sendAll()
+		if len(r.tasks) == 0 || r.writing {
+			break
+		}
+		if err := r.writeTasks(); err != nil {
+			return err
+		}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	r.discardReceived()
+	r.followMembers()
+	r.finish()
+	r.maybeCut()
+	return nil
+}
+
+// finish gives the requests that are done back to their clients.
+func (r *replica) finish() {
+	fx := &r.core.fx
+	if len(fx.done) > 0 {
+		r.complete(fx.done)
+		clear(fx.done)
+		fx.done = fx.done[:0]
+	}
+}
+
+// sendAll hands messages to the network. Whatever it cannot take now is reported
+// to Raft, which would otherwise wait for an answer.
+func (r *replica) sendAll() {
+	fx := &r.core.fx
+	for i, m := range fx.send {
+		fx.send[i] = nil
+		to := m.GetTo()
+		if m.GetType() == pb.MsgSnap {
+			r.startTransfer(m)
+			continue
+		}
+		r.encoded = appendMessage(r.encoded[:0], m)
+		if !r.net.Send(to, laneOf(m), 0, r.encoded) {
+			r.core.raw.ReportUnreachable(to)
+		}
+	}
+	fx.send = fx.send[:0]
+	if cap(r.encoded) > encodedKeepMax {
+		r.encoded = nil
+	}
+}
+
+// encodedKeepMax is the largest encode buffer that is kept, in bytes.
+const encodedKeepMax = 2 << 20
+
+// laneOf keeps entries out of the way of heartbeats and votes.
+func laneOf(m *pb.Message) transport.Lane {
+	if len(m.Entries) > 0 && m.GetType() != pb.MsgReadIndex {
+		return transport.LaneAppend
+	}
+	return transport.LaneControl
+}
+
+// unreachable tells Raft that messages to a peer were lost.
+func (r *replica) unreachable(peer uint64) { r.core.raw.ReportUnreachable(peer) }
+
+// followMembers brings the network in line with the members of the state.
+func (r *replica) followMembers() {
+	if !r.core.fx.membership {
+		return
+	}
+	r.core.fx.membership = false
+	r.connect()
+	if r.core.state.removed[r.id] && !r.removed {
+		r.removed = true
+		r.logger.Warn("this member was removed from the cluster")
+	}
+}
+
+// connect tells the network about all members. An address in the config is newer
+// than the one in the state: it is what the operator says today.
+func (r *replica) connect() {
+	configured := map[uint64]string{}
+	for _, m := range r.cfg.Members {
+		configured[m.ID] = m.Address
+	}
+	state := r.core.state
+	for _, id := range state.memberIDs() {
+		address := state.members[id]
+		if a := configured[id]; a != "" {
+			address = a
+		}
+		if id != r.id {
+			r.net.SetPeer(id, address)
+		}
+	}
+	for id := range state.removed {
+		r.net.RemovePeer(id)
+	}
+}
+
+// role returns what the replica does now.
+func (r *replica) role() Role {
+	switch r.core.role {
+	case raft.StateLeader:
+		return Leader
+	case raft.StateCandidate:
+		return Candidate
+	case raft.StatePreCandidate:
+		return PreCandidate
+	}
+	return Follower
+}
+
+// successor returns the voter that is best suited to lead next: heard of lately
+// and with the longest log; 0 if there is none.
+func (r *replica) successor() uint64 {
+	best, match := uint64(0), uint64(0)
+	for _, m := range r.progress() {
+		if m.ID != r.id && !m.Learner && m.Active && (best == 0 || m.Match > match) {
+			best, match = m.ID, m.Match
+		}
+	}
+	return best
+}
