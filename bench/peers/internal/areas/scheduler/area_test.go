@@ -4,7 +4,9 @@ import (
 	"flag"
 	"testing"
 
+	"github.com/orchcore/orchcore/bench/internal/workload"
 	"github.com/orchcore/orchcore/bench/peers/internal/compare"
+	"github.com/orchcore/orchcore/bench/peers/internal/measure"
 )
 
 var (
@@ -27,6 +29,22 @@ func TestEveryPluginIsSeen(t *testing.T) {
 			area := compare.Area{Name: "scheduler", Suites: []compare.Suite{decisions(&bench{percent: 100, disabled: []string{plugin}})}}
 			if compare.Differences(compare.Run(area, compare.Options{Cases: 300, Seed: 2})) == 0 {
 				t.Errorf("no difference without %s", plugin)
+			}
+		})
+	}
+}
+
+// The rows at a size that takes no time: what they assert must hold there too.
+func TestRowsAgree(t *testing.T) {
+	for _, name := range workload.Names() {
+		t.Run(name, func(t *testing.T) {
+			row := measure.Row{Name: name, Unit: "pods/s", Open: func() (*measure.Pair, error) { return open(name, 60, 0) }}
+			res, err := measure.Run("scheduler", row, measure.Options{Count: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Ours <= 0 || res.Peer <= 0 || res.Ratio <= 0 {
+				t.Errorf("result %+v", res)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func Ratios() measure.Area {
 		area.Rows = append(area.Rows, measure.Row{
 			Name: fmt.Sprintf("%s/nodes=%d", name, ratioNodes),
 			Unit: "pods/s",
-			Open: func() (*measure.Pair, error) { return open(name, ratioNodes) },
+			Open: func() (*measure.Pair, error) { return open(name, ratioNodes, oursTime) },
 		})
 	}
 	return area
@@ -56,6 +56,7 @@ func Ratios() measure.Area {
 // upstream scheduler that works alone.
 type race struct {
 	load     *workload.Named
+	atLeast  time.Duration // that our side works per sample
 	timed    *upstream.Scheduler
 	single   *upstream.Scheduler
 	cluster  *upstream.Cluster // nodes and placed pods; shared by both upstream schedulers
@@ -69,12 +70,12 @@ type race struct {
 	pending  []*scheduler.PodInfo
 }
 
-func open(name string, nodes int) (*measure.Pair, error) {
+func open(name string, nodes int, atLeast time.Duration) (*measure.Pair, error) {
 	load, err := workload.New(name, nodes)
 	if err != nil {
 		return nil, err
 	}
-	r := &race{load: load}
+	r := &race{load: load, atLeast: atLeast}
 	if err := r.decode(); err != nil {
 		return nil, err
 	}
@@ -186,7 +187,7 @@ func (r *race) peer() (measure.Sample, error) {
 
 func (r *race) ours() (measure.Sample, error) {
 	var m measure.Meter
-	for m.Elapsed() < oursTime {
+	for started := false; !started || m.Elapsed() < r.atLeast; started = true {
 		s, cache, err := r.build()
 		if err != nil {
 			return measure.Sample{}, err
