@@ -34,8 +34,8 @@ type NodeExplanation struct {
 
 // Explain looks at all nodes and scores all feasible ones, even a single one,
 // without deciding. The errors are those of Schedule; that no node fits is not
-// an error here. When scoring fails the Explanation comes with the error, and
-// without scores.
+// an error here. When a plugin fails the Explanation comes with the error, as
+// far as it got.
 func (s *Scheduler) Explain(pod *Pod) (*Explanation, error) {
 	p, err := s.config.Cache.compile(pod)
 	if err != nil {
@@ -65,7 +65,8 @@ func (s *Scheduler) explain(c *Cycle) (*Explanation, error) {
 	narrow := c.preFilter()
 	switch {
 	case narrow.verdict.Code == Failed:
-		return nil, narrow.verdict.Err
+		out.PreFilter, out.PreFilterPlugin = narrow.verdict, narrow.plugin
+		return out, narrow.verdict.Err
 	case narrow.verdict.Rejected():
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
 		out.PreFilter, out.PreFilterPlugin = narrow.verdict, narrow.plugin

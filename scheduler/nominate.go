@@ -11,7 +11,9 @@ type nomination struct {
 
 // Nominate records that a pending pod is to run on node once its victims are
 // gone (status.nominatedNodeName). Less important pods will not take its room.
-// A second call moves the nomination; Assume, AddPod and Unnominate end it.
+// A second call moves the nomination; Assume, AddPod and Unnominate end it. A
+// pod with scheduling gates reserves no room (kube-scheduler 1.36): nothing is
+// recorded for it.
 func (c *Cache) Nominate(pod *Pod, node string) error {
 	p, err := c.compile(pod)
 	if err != nil {
@@ -24,6 +26,10 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 	defer c.mu.Unlock()
 	if c.pods[p.key] != nil {
 		return inputError(p, "metadata.name", pod.Name, ErrExists)
+	}
+	if len(pod.Spec.SchedulingGates) > 0 {
+		delete(c.nominated, p.key)
+		return nil
 	}
 	c.turns++
 	c.nominated[p.key] = nomination{p, node, c.turns}

@@ -240,7 +240,7 @@ func (pl *topologySpread) PreFilter(c *Cycle) (map[string]bool, Status) {
 	s := &c.spread
 	var err error
 	if s.hard, err = pl.constraints(c, s.hard[:0], doNotSchedule); err != nil {
-		return nil, Status{Code: Failed, Err: fmt.Errorf("get constraints from pod: %w", err)}
+		return nil, Status{Code: Failed, Err: fmt.Errorf("get constraints from pod: obtaining pod's hard topology spread constraints: %w", err)}
 	}
 	if len(s.hard) == 0 {
 		return nil, Status{Code: Skip}
@@ -332,7 +332,7 @@ func (pl *topologySpread) PreScore(c *Cycle, feasible []*NodeInfo) Status {
 	s := &c.spread
 	var err error
 	if s.soft, err = pl.constraints(c, s.soft[:0], scheduleAnyway); err != nil {
-		return Status{Code: Failed, Err: fmt.Errorf("calculating preScoreState: %w", err)}
+		return Status{Code: Failed, Err: fmt.Errorf("calculating preScoreState: obtaining pod's soft topology spread constraints: %w", err)}
 	}
 	if len(s.soft) == 0 {
 		return Status{Code: Skip}

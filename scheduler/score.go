@@ -32,21 +32,17 @@ func (t *scoreTable) fill(c *Cycle, feasible []*NodeInfo) error {
 		}
 	}
 	t.scorers = t.scorers[:0]
-	t.total = resize(t.total, len(feasible))
-	clear(t.total)
 	for _, s := range c.profile.scores {
 		if c.skipScore[s.number] {
 			continue
 		}
-		if err := t.row(c, s, feasible); err != nil {
-			return err
-		}
+		t.row(c, s, feasible)
 	}
-	return nil
+	return t.add(len(feasible))
 }
 
 // row adds the scores of one plugin.
-func (t *scoreTable) row(c *Cycle, s scorer, feasible []*NodeInfo) error {
+func (t *scoreTable) row(c *Cycle, s scorer, feasible []*NodeInfo) {
 	i := len(t.scorers)
 	t.scorers = append(t.scorers, s)
 	if i == len(t.raw) {
@@ -60,12 +56,21 @@ func (t *scoreTable) row(c *Cycle, s scorer, feasible []*NodeInfo) error {
 	if s.normalizer != nil {
 		s.normalizer.Normalize(c, feasible, t.scaled[i])
 	}
-	for at, score := range t.scaled[i] {
-		if score < 0 || score > MaxNodeScore {
-			return fmt.Errorf("plugin %q returns an invalid score %d for node %s, it should be in the range of [0, %d] after normalizing",
-				s.plugin.Name(), score, feasible[at].Name, MaxNodeScore)
+}
+
+// add totals the weighted scores of every node.
+func (t *scoreTable) add(nodes int) error {
+	t.total = resize(t.total, nodes)
+	for at := range nodes {
+		t.total[at] = 0
+		for i, s := range t.scorers {
+			score := t.scaled[i][at]
+			if score < 0 || score > MaxNodeScore {
+				return fmt.Errorf("applying score defaultWeights on Score plugins: plugin %q returns an invalid score %d, it should in the range of [0, %d] after normalizing",
+					s.plugin.Name(), score, MaxNodeScore)
+			}
+			t.total[at] += score * s.weight
 		}
-		t.total[at] += score * s.weight
 	}
 	return nil
 }

@@ -110,6 +110,9 @@ func (d *decision) decide(s *scheduler.Scheduler, cache *scheduler.Cache, p *sch
 func (d *decision) report(e *scheduler.Explanation) {
 	if e.PreFilterPlugin != "" {
 		d.PreFilter = slices.Collect(e.PreFilter.Texts())
+		if e.PreFilter.Err != nil {
+			d.PreFilter = []string{e.PreFilter.Err.Error()}
+		}
 		d.PreFilterCode = e.PreFilter.Code.String()
 	}
 	d.PreFilterNodes, d.ViaNominated = e.Narrowed, e.Nominated
