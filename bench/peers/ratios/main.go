@@ -9,8 +9,8 @@ package main
 import (
 	"os"
 
-	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
 )
