@@ -34,11 +34,12 @@ var (
 )
 
 // Kinds lists every kind, in the order in which an input is applied: what others
-// refer to comes first, so that no pod is admitted before its priority class.
+// refer to comes first, and pods come before the objects that may own them, so
+// that an owner in the store means that its pods were applied, too.
 func Kinds() []Kind {
 	return []Kind{
-		Namespaces, PriorityClasses, Nodes, Services, EndpointSlices, Deployments,
-		ReplicaSets, DaemonSets, StatefulSets, Pods,
+		Namespaces, PriorityClasses, Nodes, Services, EndpointSlices, Pods,
+		ReplicaSets, DaemonSets, StatefulSets, Deployments,
 	}
 }
 

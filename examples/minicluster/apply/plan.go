@@ -33,7 +33,9 @@ type Config struct {
 
 // Plan is what has to be written, and what to tell people.
 type Plan struct {
-	Actions   []control.Action
+	// Stages are to be written one after the other, each when all of the one
+	// before is in the store; see api.Kinds.
+	Stages    [][]control.Action
 	Created   map[string]int // objects by kind
 	Changed   map[string]int
 	Unchanged map[string]int
@@ -48,6 +50,7 @@ type planner struct {
 	classes admit.Priorities
 	plan    *Plan
 	notes   map[string]bool
+	stage   api.Kind // of the last stage
 }
 
 // New makes the plan that brings an input into the store that view shows. It
@@ -185,6 +188,11 @@ func (p *planner) apply(o *load.Object) error {
 		p.plan.Unchanged[o.Kind.Name]++
 		return nil
 	}
+	if raw == nil && o.Kind == api.Pods && p.ownerStored(&o.Meta) {
+		// The pod was applied before its owner was; since then the owner decides.
+		p.plan.Unchanged[o.Kind.Name]++
+		return nil
+	}
 	wanted, err := api.Tree(text)
 	if err != nil {
 		return err
@@ -206,8 +214,27 @@ func (p *planner) apply(o *load.Object) error {
 	if err != nil {
 		return err
 	}
-	p.plan.Actions = append(p.plan.Actions, control.Put(verb, o.Title(), o.Key(), revision, value))
+	last := len(p.plan.Stages) - 1
+	if last < 0 || p.stage != o.Kind {
+		p.plan.Stages = append(p.plan.Stages, nil)
+		p.stage, last = o.Kind, last+1
+	}
+	p.plan.Stages[last] = append(p.plan.Stages[last], control.Put(verb, o.Title(), o.Key(), revision, value))
 	return nil
+}
+
+// ownerStored reports whether the controller that an object names is in the store.
+func (p *planner) ownerStored(meta *api.ObjectMeta) bool {
+	ref := meta.Controller()
+	if ref == nil {
+		return false
+	}
+	kind, ok := api.KindOf(ref.APIVersion, ref.Kind)
+	if !ok {
+		return false
+	}
+	raw, owner, _ := p.stored(kind, kind.Key(meta.Namespace, ref.Name))
+	return raw != nil && meta.ControlledBy(kind, owner)
 }
 
 func (p *planner) note(format string, args ...any) { p.notes[fmt.Sprintf(format, args...)] = true }

@@ -77,19 +77,30 @@ func (r *Report) note(format string, args ...any) {
 
 // Run checks every invariant.
 func Run(s *State) *Report {
-	r := &Report{Checked: map[string]int{}}
-	r.replicas(s.View)
-	r.placed(s.View)
-	r.capacity(s.View)
-	r.hostPorts(s.View)
+	r := Objects(s.View)
 	r.reachable(s.View, s.Rules)
 	r.kept(s)
 	r.members(s.Members)
+	r.sort()
+	return r
+}
+
+// Objects checks the invariants that concern the objects alone.
+func Objects(view *control.View) *Report {
+	r := &Report{Checked: map[string]int{}}
+	r.replicas(view)
+	r.placed(view)
+	r.capacity(view)
+	r.hostPorts(view)
+	r.sort()
+	return r
+}
+
+func (r *Report) sort() {
 	slices.SortFunc(r.Violations, func(a, b Violation) int {
 		return cmp.Or(cmp.Compare(a.Invariant, b.Invariant), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Detail, b.Detail))
 	})
 	slices.Sort(r.Notes)
-	return r
 }
 
 func (r *Report) kept(s *State) {

@@ -13,17 +13,24 @@ type Stay struct {
 	Reason string
 }
 
+// AnnotationDrain marks a node that is being drained, for whoever has to go on
+// with it.
+const AnnotationDrain = "minicluster.orchcore/drain"
+
 // Cordon closes a node to new pods, or opens it again. ok is false when it is so already.
 func Cordon(n *Stored[api.Node], closed bool) (a Action, ok bool, err error) {
-	if n.Object.Spec.Unschedulable == closed {
+	marked := n.Object.Metadata.Annotations[AnnotationDrain] != ""
+	if n.Object.Spec.Unschedulable == closed && marked == closed {
 		return Action{}, false, nil
 	}
-	verb, value := "uncordon", any(nil)
+	verb, value, mark := "uncordon", any(nil), any(nil)
 	if closed {
-		verb, value = "cordon", true
+		verb, value, mark = "cordon", true, "true"
 	}
-	a, err = Patched(verb, api.Title("Node", "", n.Object.Metadata.Name), n,
-		api.Fields{"spec": api.Fields{"unschedulable": value}})
+	a, err = Patched(verb, api.Title("Node", "", n.Object.Metadata.Name), n, api.Fields{
+		"metadata": api.Fields{"annotations": api.Fields{AnnotationDrain: mark}},
+		"spec":     api.Fields{"unschedulable": value},
+	})
 	return a, true, err
 }
 

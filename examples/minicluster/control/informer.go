@@ -216,3 +216,17 @@ func (n *Informer) publish(changes []Change, revision int64) {
 		f.publish(changes, revision)
 	}
 }
+
+// Snapshot reads the whole cluster once.
+func Snapshot(ctx context.Context, kv raftstore.KV) (*View, error) {
+	n := NewInformer(kv)
+	feed := n.Feed(append(api.Kinds(), api.Leases)...)
+	if err := n.list(ctx); err != nil {
+		return nil, err
+	}
+	view := NewView()
+	rang := make(chan time.Time, 1)
+	rang <- time.Time{}
+	_, err := feed.Advance(ctx, view, 0, rang)
+	return view, err
+}

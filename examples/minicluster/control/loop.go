@@ -52,7 +52,7 @@ func Run(ctx context.Context, c Controller, feed *Feed, env Env) error {
 		if err != nil {
 			return err
 		}
-		results := commitAll(ctx, env.KV, actions)
+		results := CommitAll(ctx, env.KV, actions)
 		for _, r := range results {
 			own = max(own, r.Revision)
 			switch {

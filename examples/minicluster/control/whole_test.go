@@ -28,9 +28,10 @@ func TestShopSettles(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	for _, a := range plan.Actions {
-		_, err := control.Commit(ctx, kv, a)
-		require.NoError(t, err)
+	for _, stage := range plan.Stages {
+		for _, r := range control.CommitAll(ctx, kv, stage) {
+			require.NoError(t, r.Err)
+		}
 	}
 	sched, err := control.NewScheduler(20*time.Millisecond, nil)
 	require.NoError(t, err)

@@ -97,9 +97,9 @@ type Result struct {
 // writesMax bounds the transactions that one controller has in flight.
 const writesMax = 32
 
-// commitAll runs independent actions at the same time, since each waits for the
+// CommitAll runs independent actions at the same time, since each waits for the
 // disks of a quorum; the store writes them in one group.
-func commitAll(ctx context.Context, kv raftstore.KV, actions []Action) []Result {
+func CommitAll(ctx context.Context, kv raftstore.KV, actions []Action) []Result {
 	results := make([]Result, len(actions))
 	slots := make(chan struct{}, writesMax)
 	var wg sync.WaitGroup

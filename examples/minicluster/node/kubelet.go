@@ -106,3 +106,9 @@ func probed(pod *api.Pod, now time.Time) api.Fields {
 	}
 	return api.Fields{"status": api.Fields{"conditions": conditions}}
 }
+
+// Busy reports whether a kubelet still has to do something for the pod.
+func Busy(pod *api.Pod) bool {
+	todo, _ := DefaultPace().next(pod)
+	return todo != rest && pod.Status.Message == ""
+}

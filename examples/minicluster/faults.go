@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/examples/minicluster/control"
+)
+
+// killLeader crashes the member that leads the store while writes go on, shows
+// that another one takes over, and brings the first one back.
+func (j *job) killLeader(ctx context.Context) error {
+	p, err := startProbe(ctx, j.client)
+	if err != nil {
+		return err
+	}
+	defer p.cancel()
+	const enough = 20
+	if err := until(ctx, "writes before the crash", settleLimit, func() bool { n, _ := p.count(); return n >= enough }); err != nil {
+		return err
+	}
+	old, term, err := j.members.leader(ctx)
+	if err != nil {
+		return err
+	}
+	before, _ := p.count()
+	crash := time.Now()
+	j.tl.say("fault", "member %d, leader of the store at term %d, crashes after %d acknowledged probe writes", old+1, term, before)
+	if err := j.members.kill(old); err != nil {
+		return err
+	}
+	now, term, err := j.members.leader(ctx)
+	if err != nil {
+		return err
+	}
+	j.tl.say("store", "member %d leads at term %d, %v after the crash", now+1, term, time.Since(crash).Round(time.Millisecond))
+	if err := until(ctx, "writes after the crash", settleLimit, func() bool { n, _ := p.count(); return n >= before+enough }); err != nil {
+		return err
+	}
+	missed := j.members.stores[now].Status().Applied
+	if err := j.members.restart(old); err != nil {
+		return err
+	}
+	back := time.Now()
+	err = until(ctx, fmt.Sprintf("member %d catches up", old+1), settleLimit, func() bool {
+		return j.members.stores[old].Status().Applied >= missed
+	})
+	if err != nil {
+		return err
+	}
+	j.tl.say("store", "member %d is back and has caught up to log index %d in %v", old+1, missed, time.Since(back).Round(time.Millisecond))
+	if j.acked, j.found, err = p.stop(ctx); err != nil {
+		return err
+	}
+	_, gap := p.count()
+	j.tl.say("store", "%d probe writes acknowledged in all, the longest wait between two was %v", len(j.acked), gap.Round(time.Millisecond))
+	return nil
+}
+
+// drain crashes the leading scheduler, empties a node and shows where its pods go.
+func (j *job) drain(ctx context.Context) error {
+	name, err := j.choose()
+	if err != nil || name == "" {
+		return err
+	}
+	if c := j.plane.leader(); c != nil && len(j.plane.candidates) > 1 {
+		c.crash()
+		j.tl.say("fault", "%s, the leading scheduler, crashes; its lease runs for up to %v", c.name, j.options.leaseDuration)
+	}
+	j.drained = name
+	if err := j.edit(ctx, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
+		return control.Cordon(n, true)
+	}); err != nil {
+		return err
+	}
+	moved, err := j.evict(ctx)
+	if err != nil {
+		return err
+	}
+	j.tl.say("operator", "drain node %s: %d pods evicted, %d stay", name, moved, len(j.stays))
+	shown := min(len(j.stays), staysShownMax)
+	for _, s := range j.stays[:shown] {
+		j.tl.say("operator", "stays: pod %s: %s", s.Pod, s.Reason)
+	}
+	if rest := len(j.stays) - shown; rest > 0 {
+		j.tl.say("operator", "… and %d more stay", rest)
+	}
+	return j.settle(ctx)
+}
+
+const staysShownMax = 10
+
+// choose returns the node to drain: the one with most pods that can move. A node
+// that an interrupted run has cordoned goes first.
+func (j *job) choose() (string, error) {
+	view := j.plane.view
+	if name := j.options.drain; name != "" {
+		if view.Nodes[api.Nodes.Key("", name)] == nil {
+			return "", &inputError{fmt.Errorf("-drain %s: there is no such node", name)}
+		}
+		return name, nil
+	}
+	best, most := "", -1
+	for n := range view.Nodes.All() {
+		name := n.Object.Metadata.Name
+		if n.Object.Metadata.Annotations[control.AnnotationDrain] != "" {
+			return name, nil
+		}
+		actions, _, err := control.Drain(view, name, time.Now())
+		if err != nil {
+			return "", err
+		}
+		if n.Object.Ready() && !n.Object.Spec.Unschedulable && len(actions) > most {
+			best, most = name, len(actions)
+		}
+	}
+	if best == "" {
+		j.tl.say("operator", "no node is ready and open, so none is drained")
+	}
+	return best, nil
+}
+
+// edit changes the drained node, again if somebody else changes it meanwhile.
+func (j *job) edit(ctx context.Context, change func(*control.Stored[api.Node]) (control.Action, bool, error)) error {
+	for {
+		view, err := control.Snapshot(ctx, j.client)
+		if err != nil {
+			return err
+		}
+		n := view.Nodes[api.Nodes.Key("", j.drained)]
+		if n == nil {
+			return fmt.Errorf("node %s is gone", j.drained)
+		}
+		a, ok, err := change(n)
+		if err != nil || !ok {
+			return err
+		}
+		if _, err := control.Commit(ctx, j.client, a); !again(err) {
+			return err
+		}
+	}
+}
+
+// again reports whether an edit is to be tried once more: the object has changed,
+// or the write may or may not have happened, which the next look will tell.
+func again(err error) bool {
+	return err != nil && !errors.Is(err, context.Canceled)
+}
+
+// evict asks for the end of every pod that a drain moves, until none is left.
+func (j *job) evict(ctx context.Context) (moved int, err error) {
+	for {
+		view, err := control.Snapshot(ctx, j.client)
+		if err != nil {
+			return moved, err
+		}
+		actions, stay, err := control.Drain(view, j.drained, time.Now())
+		if err != nil || len(actions) == 0 {
+			j.stays = stay
+			return moved, err
+		}
+		for _, r := range control.CommitAll(ctx, j.client, actions) {
+			if r.Err == nil {
+				moved++
+				j.evicted[r.Action.Writes[0].Key] = true
+			} else if !again(r.Err) {
+				return moved, r.Err
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/examples/minicluster/check"
+	"github.com/orchcore/orchcore/examples/minicluster/control"
+	"github.com/orchcore/orchcore/examples/minicluster/node"
+)
+
+// plane is the control plane and the nodes: everything that works by watches.
+type plane struct {
+	cancel   context.CancelCauseFunc
+	ctx      context.Context
+	wg       sync.WaitGroup
+	informer *control.Informer
+	env      control.Env
+	proxies  *node.Proxies
+
+	candidates []*candidate
+
+	// What the run itself sees of the cluster.
+	feed *control.Feed
+	view *control.View
+}
+
+// startPlane starts all loops. Controllers and kubelets use different members of
+// the store, so that forwarding of writes is at work, too.
+func startPlane(ctx context.Context, m *members, o options, tl *timeline) *plane {
+	p := &plane{
+		informer: control.NewInformer(m.endpoints.Client(2)),
+		env:      control.Env{KV: m.endpoints.Client(0), Now: time.Now, Done: tl.note},
+		proxies:  &node.Proxies{},
+		view:     control.NewView(),
+	}
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	p.feed = p.informer.Feed(api.Kinds()...)
+	for _, c := range []control.Controller{
+		&control.Deployments{Seed: o.seed}, &control.ReplicaSets{Seed: o.seed}, &control.DaemonSets{Seed: o.seed},
+		&control.StatefulSets{Seed: o.seed}, &control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{},
+		&node.Heartbeats{}, p.proxies,
+	} {
+		p.loop(c, p.env)
+	}
+	onNodes := p.env
+	onNodes.KV = m.endpoints.Client(1)
+	p.loop(&node.Fleet{Pace: node.DefaultPace()}, onNodes)
+	for i := range o.schedulers {
+		p.candidates = append(p.candidates, p.startCandidate(fmt.Sprintf("scheduler-%d", i+1), m.endpoints.Client(i), o, tl))
+	}
+	p.wg.Go(func() {
+		if err := p.informer.Run(p.ctx); !errors.Is(err, context.Canceled) {
+			p.cancel(err)
+		}
+	})
+	return p
+}
+
+// loop runs one controller; if it fails, everything ends.
+func (p *plane) loop(c control.Controller, env control.Env) {
+	feed := p.informer.Feed(c.Kinds()...)
+	p.wg.Go(func() {
+		if err := control.Run(p.ctx, c, feed, env); p.ctx.Err() == nil {
+			p.cancel(fmt.Errorf("controller %s: %w", c.Name(), err))
+		}
+	})
+}
+
+// stop ends every loop and waits until none is left.
+func (p *plane) stop() {
+	p.cancel(errStopped)
+	p.wg.Wait()
+}
+
+var errStopped = errors.New("stopped")
+
+// Quiet is when nothing was written for this long.
+const quietPeriod = 250 * time.Millisecond
+
+// settle waits until the cluster is at rest: nothing moves any more and every pod
+// has got where it can get. A cluster that does not come to rest is left to the
+// checks, which name what is wrong.
+func (p *plane) settle(limit time.Duration) (rest bool, err error) {
+	deadline := time.Now().Add(limit)
+	timer := time.NewTimer(quietPeriod)
+	defer timer.Stop()
+	for {
+		timer.Reset(quietPeriod)
+		changes, err := p.feed.Advance(p.ctx, p.view, 0, timer.C)
+		switch {
+		case err != nil:
+			return false, p.cause(err)
+		case len(changes) > 0:
+		case atRest(p.view):
+			return true, nil
+		case time.Now().After(deadline):
+			return false, nil
+		}
+	}
+}
+
+// cause is why the plane has ended, if it has.
+func (p *plane) cause(err error) error {
+	if c := context.Cause(p.ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// atRest reports whether nothing is left to do, apart from what cannot be done.
+func atRest(view *control.View) bool {
+	for d := range view.Deployments.All() {
+		if d.Object.Status.ObservedGeneration != d.Object.Metadata.Generation && !d.Object.Spec.Paused {
+			return false
+		}
+	}
+	for p := range view.Pods.All() {
+		n := view.Nodes[api.Nodes.Key("", p.Object.Spec.NodeName)]
+		if n == nil || !n.Object.Ready() {
+			continue
+		}
+		if p.Object.Metadata.Deleting() || node.Busy(&p.Object) {
+			return false
+		}
+	}
+	for n := range view.Nodes.All() {
+		if api.ConditionOf(n.Object.Status.Conditions, api.Ready) == nil {
+			return false
+		}
+	}
+	return len(check.Objects(view).Violations) == 0
+}

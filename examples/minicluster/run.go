@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/examples/minicluster/apply"
+	"github.com/orchcore/orchcore/examples/minicluster/check"
+	"github.com/orchcore/orchcore/examples/minicluster/control"
+	"github.com/orchcore/orchcore/examples/minicluster/node"
+)
+
+// job is one run.
+type job struct {
+	options options
+	config  apply.Config
+	input   *input
+	tl      *timeline
+	members *members
+	client  *control.Client
+	plane   *plane
+
+	bound   map[string]string // pods that came with a node, by key
+	evicted map[string]bool
+	stays   []control.Stay
+	drained string
+	acked   []string
+	found   []string
+}
+
+// settleLimit is how long a cluster may take to come to rest.
+const settleLimit = 20 * time.Second
+
+// run does everything: read, start, apply, break, check, report.
+func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err error) {
+	start := time.Now()
+	j := &job{options: o, config: apply.Config{Seed: o.seed, Now: start}, tl: newTimeline(stdout, start), evicted: map[string]bool{}}
+	if j.input, err = readInput(o, stdin, j.config); err != nil {
+		return err
+	}
+	j.input.describe(j.tl)
+	dir := o.data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "minicluster-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if j.members, err = openMembers(dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.members.close()) }()
+	j.client = j.members.endpoints.Client(0)
+	if err := j.apply(ctx); err != nil {
+		return err
+	}
+	j.plane = startPlane(ctx, j.members, o, j.tl)
+	defer j.plane.stop()
+	for _, phase := range j.phases() {
+		if err := phase(j.plane.ctx); err != nil {
+			return j.plane.cause(err)
+		}
+	}
+	return j.finish(ctx)
+}
+
+// phases are what happens to the cluster, in order.
+func (j *job) phases() []func(context.Context) error {
+	phases := []func(context.Context) error{j.settle}
+	if j.options.faults {
+		phases = append(phases, j.killLeader)
+		if j.options.drain != "none" {
+			phases = append(phases, j.drain)
+		}
+	}
+	return phases
+}
+
+// apply waits for the store and brings the input into it.
+func (j *job) apply(ctx context.Context) error {
+	i, term, err := j.members.leader(ctx)
+	if err != nil {
+		return err
+	}
+	view, err := control.Snapshot(ctx, j.client)
+	if err != nil {
+		return err
+	}
+	j.tl.say("store", "%d members on loopback, member %d leads at term %d, revision %d", memberCount, i+1, term, view.Revision)
+	if len(view.Nodes) > 0 {
+		bound := 0
+		for p := range view.Pods.All() {
+			if p.Object.Spec.NodeName != "" {
+				bound++
+			}
+		}
+		j.tl.say("store", "found a cluster: %d nodes, %d pods, %d of them on nodes", len(view.Nodes), len(view.Pods), bound)
+	}
+	plan, err := apply.New(view, j.input.all(view), j.config)
+	if err != nil {
+		return &inputError{err}
+	}
+	for _, stage := range plan.Stages {
+		for _, r := range control.CommitAll(ctx, j.client, stage) {
+			if r.Err != nil {
+				return fmt.Errorf("apply: %w", r.Err)
+			}
+		}
+	}
+	for _, row := range []struct {
+		what string
+		m    map[string]int
+	}{{"created", plan.Created}, {"configured", plan.Changed}, {"unchanged", plan.Unchanged}} {
+		if len(row.m) > 0 {
+			j.tl.say("apply", "%s: %s", row.what, counts(row.m))
+		}
+	}
+	for _, n := range plan.Notes {
+		j.tl.say("apply", "note: %s", n)
+	}
+	return j.rememberBound(ctx)
+}
+
+// rememberBound notes where pods are that came with the input and a node.
+func (j *job) rememberBound(ctx context.Context) error {
+	view, err := control.Snapshot(ctx, j.client)
+	if err != nil {
+		return err
+	}
+	j.bound = map[string]string{}
+	for p := range view.Pods.All() {
+		if p.Object.Spec.NodeName != "" && !check.Scheduled(&p.Object) && !p.Object.Metadata.Deleting() {
+			j.bound[p.Key] = p.Object.Spec.NodeName
+		}
+	}
+	return nil
+}
+
+// settle waits until the cluster is at rest and says what it has come to.
+func (j *job) settle(context.Context) error {
+	rest, err := j.plane.settle(settleLimit)
+	if err != nil {
+		return err
+	}
+	j.tl.tally()
+	running, ready, pending := 0, 0, 0
+	for p := range j.plane.view.Pods.All() {
+		switch {
+		case !p.Object.Active():
+		case p.Object.Spec.NodeName == "":
+			pending++
+		case p.Object.Ready():
+			ready++
+			running++
+		default:
+			running++
+		}
+	}
+	state := "at rest"
+	if !rest {
+		state = fmt.Sprintf("not at rest after %v", settleLimit)
+	}
+	j.tl.say("cluster", "%s at revision %d: %d pods on nodes, %d of them ready, %d without a node",
+		state, j.plane.view.Revision, running, ready, pending)
+	return nil
+}
+
+// finish stops everything that writes, checks, and reports.
+func (j *job) finish(ctx context.Context) error {
+	if err := j.uncordon(ctx); err != nil {
+		return err
+	}
+	j.plane.stop()
+	if err := clearProbe(ctx, j.client); err != nil {
+		return err
+	}
+	view, err := control.Snapshot(ctx, j.client)
+	if err != nil {
+		return err
+	}
+	if err := j.members.level(ctx); err != nil {
+		return err
+	}
+	states, err := j.members.states()
+	if err != nil {
+		return err
+	}
+	rules, err := node.CompileRules(view)
+	if err != nil {
+		return err
+	}
+	report := check.Run(&check.State{
+		View: view, Rules: rules, Bound: j.bound, Evicted: j.evicted,
+		Acknowledged: j.acked, Found: j.found, Members: states,
+	})
+	j.summary(view, rules, states, report)
+	if n := len(report.Violations); n > 0 {
+		return fmt.Errorf("%d violations, the first: %s", n, report.Violations[0])
+	}
+	return nil
+}
+
+// uncordon opens the drained node again and lets the cluster come to rest.
+func (j *job) uncordon(ctx context.Context) error {
+	if j.drained == "" {
+		return nil
+	}
+	if err := j.edit(ctx, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
+		return control.Cordon(n, false)
+	}); err != nil {
+		return err
+	}
+	j.tl.say("operator", "uncordon node %s", j.drained)
+	return j.settle(ctx)
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/examples/minicluster/check"
+	"github.com/orchcore/orchcore/examples/minicluster/control"
+	"github.com/orchcore/orchcore/examples/minicluster/node"
+	"github.com/orchcore/orchcore/proxyrules"
+	"github.com/orchcore/orchcore/qos/resource"
+)
+
+// linesMax bounds each list of the summary.
+const linesMax = 200
+
+// summary prints what the cluster has come to. The same input gives the same
+// lines, apart from revisions, hashes and what depends on the order of arrival.
+func (j *job) summary(view *control.View, rules map[string]*proxyrules.RuleSet, states []check.Member, report *check.Report) {
+	j.placements(view)
+	j.unplaced(view)
+	j.nodes(view)
+	j.rules(rules)
+	j.tl.section("Store")
+	for _, m := range states {
+		j.tl.line("member %d: revision %d, state hash %016x", m.ID, m.Revision, m.Hash)
+	}
+	j.list("Notes", report.Notes)
+	j.tl.section("Invariants")
+	broken := map[string]bool{}
+	for _, v := range report.Violations {
+		broken[v.Invariant] = true
+	}
+	for _, name := range []string{check.Replicas, check.Placed, check.Capacity, check.Ports, check.Endpoints, check.Kept, check.Members} {
+		verdict := "holds"
+		if broken[name] {
+			verdict = "BROKEN"
+		}
+		j.tl.line("%-6s  %s (%d checked)", verdict, name, report.Checked[name])
+	}
+	for _, v := range report.Violations {
+		j.tl.line("BROKEN  %s", v)
+	}
+}
+
+// list prints a section of lines, unless there are none.
+func (j *job) list(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	j.tl.section("%s", title)
+	for i, l := range lines {
+		if i == linesMax {
+			j.tl.line("… and %d more", len(lines)-linesMax)
+			break
+		}
+		j.tl.line("%s", l)
+	}
+}
+
+func (j *job) placements(view *control.View) {
+	var lines []string
+	for p := range view.Pods.All() {
+		pod := &p.Object
+		if pod.Spec.NodeName == "" {
+			continue
+		}
+		why := pod.Metadata.Annotations[control.AnnotationPlacement]
+		switch {
+		case why != "":
+		case pod.Static():
+			why = "static pod"
+		default:
+			why = "came with this node"
+		}
+		name := pod.Metadata.Namespace + "/" + pod.Metadata.Name
+		lines = append(lines, fmt.Sprintf("%-52s %-14s %s", name, pod.Spec.NodeName, why))
+	}
+	j.list("Pods and why they are where they are", lines)
+}
+
+func (j *job) unplaced(view *control.View) {
+	var lines []string
+	for p := range view.Pods.All() {
+		pod := &p.Object
+		if pod.Spec.NodeName != "" || !pod.Active() {
+			continue
+		}
+		message := "nothing says why"
+		if c := api.ConditionOf(pod.Status.Conditions, api.PodScheduled); c != nil {
+			message = c.Message
+		}
+		lines = append(lines, fmt.Sprintf("%s/%s: %s", pod.Metadata.Namespace, pod.Metadata.Name, message))
+	}
+	j.list("Pods without a node", lines)
+}
+
+func (j *job) nodes(view *control.View) {
+	usage := check.UsageOf(view, func(*api.Pod) bool { return true })
+	var lines []string
+	for n := range view.Nodes.All() {
+		name := n.Object.Metadata.Name
+		u, room := usage[name], n.Object.Status.Allocatable
+		var taints []string
+		for _, t := range n.Object.Spec.Taints {
+			taints = append(taints, t.Key+":"+t.Effect)
+		}
+		lines = append(lines, fmt.Sprintf("%-28s %-8s %3d pods  cpu %6s of %-6s memory %10s of %-12s %s", name,
+			n.Object.Metadata.Labels[api.LabelZone], u.Pods, amount(u.Sum, "cpu"), amount(room, "cpu"),
+			amount(u.Sum, "memory"), amount(room, "memory"), strings.Join(taints, " ")))
+		delete(usage, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(usage)) {
+		lines = append(lines, fmt.Sprintf("%-28s not in the input; %d pods came with it", name, usage[name].Pods))
+	}
+	j.list("Nodes", lines)
+}
+
+func amount(list resource.List, name string) string {
+	q := list[name]
+	return q.String()
+}
+
+// rules prints the sizes of the nodes' rules, nodes with equal sizes together.
+func (j *job) rules(rules map[string]*proxyrules.RuleSet) {
+	groups := map[node.RuleCounts][]string{}
+	refused := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		n := node.CountRules(rules[name])
+		groups[n] = append(groups[n], name)
+		for _, e := range rules[name].Refused() {
+			refused[e.Error()] = true
+		}
+	}
+	var lines []string
+	for n, names := range groups {
+		lines = append(lines, fmt.Sprintf("%s: iptables %d rules in %d chains; nftables %d rules in %d chains, %d elements",
+			nodeList(names), n.IPTablesRules, n.IPTablesChains, n.NFTRules, n.NFTChains, n.NFTElements))
+	}
+	sort.Strings(lines)
+	for _, r := range slices.Sorted(maps.Keys(refused)) {
+		lines = append(lines, "refused: "+r)
+	}
+	j.list("Service rules", lines)
+}
+
+func nodeList(names []string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%s … %s (%d nodes)", names[0], names[len(names)-1], len(names))
+	}
+	return strings.Join(names, ", ")
+}
