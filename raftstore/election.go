@@ -429,13 +429,37 @@ func (e *Election) report() {
 	}
 }
 
-// release writes a record without a holder, which anybody may take at once.
+// release writes a record without a holder, which anybody may take at once. A
+// renewal that was cut short may have been stored after all, so that a lost
+// swap is worth another look.
 func (e *Election) release(ctx context.Context) {
-	if !e.ballot.held() {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, e.config.CallTimeout)
 	defer cancel()
+	for range 2 {
+		if !e.ballot.held() {
+			break
+		}
+		swapped, err := e.swapReleased(ctx)
+		if swapped {
+			break
+		}
+		var value []byte
+		var revision int64
+		if err == nil {
+			value, revision, err = e.store.LoadLease(ctx)
+		}
+		if err == nil {
+			err = e.ballot.observe(e.config.Now(), value, revision)
+		}
+		if err != nil {
+			e.config.Logger.Warn("lease not released", "identity", e.config.Identity, "err", err)
+			break
+		}
+	}
+	e.report()
+}
+
+func (e *Election) swapReleased(ctx context.Context) (bool, error) {
 	now := e.config.Now()
 	stamp := LeaseTime{now}
 	record := LeaseRecord{
@@ -445,15 +469,12 @@ func (e *Election) release(ctx context.Context) {
 		LeaseTransitions:     e.ballot.record.LeaseTransitions,
 	}
 	value, err := json.Marshal(record)
-	if err == nil {
-		var swapped bool
-		var revision int64
-		if revision, swapped, err = e.store.SwapLease(ctx, value, e.ballot.revision); swapped {
-			e.ballot.accept(now, record, revision)
-		}
-	}
 	if err != nil {
-		e.config.Logger.Warn("lease not released", "identity", e.config.Identity, "err", err)
+		return false, err
 	}
-	e.report()
+	revision, swapped, err := e.store.SwapLease(ctx, value, e.ballot.revision)
+	if swapped {
+		e.ballot.accept(now, record, revision)
+	}
+	return swapped, err
 }
