@@ -22,12 +22,12 @@ type candidate struct {
 }
 
 // gatherPeriod lets pods that are made together be placed together.
-const gatherPeriod = 30 * time.Millisecond
+const gatherPeriod = 50 * time.Millisecond
 
 // fenceKey is written by each scheduler that takes the lead. Its bindings depend
 // on that write being the last: a scheduler that still believes it leads when
 // another one does cannot bind anything. A lease alone would not do that.
-var fenceKey = api.Leases.Key("kube-system", "kube-scheduler-fence")
+var fenceKey = api.Leases.Key(systemNamespace, "kube-scheduler-fence")
 
 // lead schedules until ctx ends.
 func (p *plane) lead(ctx context.Context, c *candidate, kv raftstore.KV, tl *timeline) error {
@@ -53,7 +53,7 @@ func (p *plane) lead(ctx context.Context, c *candidate, kv raftstore.KV, tl *tim
 func takeFence(ctx context.Context, kv raftstore.KV, name string) (*control.Write, error) {
 	value, err := json.Marshal(api.Lease{
 		TypeMeta: api.TypeMeta{APIVersion: api.Leases.APIVersion, Kind: api.Leases.Name},
-		Metadata: api.ObjectMeta{Namespace: "kube-system", Name: "kube-scheduler-fence"},
+		Metadata: api.ObjectMeta{Namespace: systemNamespace, Name: "kube-scheduler-fence"},
 		Spec:     api.LeaseSpec{HolderIdentity: name},
 	})
 	if err != nil {
@@ -88,13 +88,35 @@ func (p *plane) leader() *candidate {
 	return nil
 }
 
-// startCandidate makes a scheduler compete for the lead.
-func (p *plane) startCandidate(name string, kv raftstore.KV, o options, tl *timeline) *candidate {
+// startCandidate makes a scheduler compete for the lead, again whenever it has
+// lost it. The name outlives the process: a scheduler that comes back after a
+// crash finds its own lease and need not wait for its end.
+func (p *plane) startCandidate(name string, kv raftstore.KV, o options, tl *timeline) (*candidate, error) {
+	election, err := raftstore.NewElection(leaseStore{kv, "kube-scheduler"}, raftstore.ElectionConfig{
+		Identity:      name,
+		LeaseDuration: o.leaseDuration,
+		RenewDeadline: o.renewDeadline,
+		RetryPeriod:   o.retryPeriod,
+		Seed:          o.seed,
+	})
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(p.ctx)
 	c := &candidate{name: name, cancel: cancel, done: make(chan struct{})}
 	p.wg.Go(func() {
 		defer close(c.done)
-		_ = p.lead(ctx, c, kv, tl)
+		for ctx.Err() == nil {
+			var failed error
+			err := election.Run(ctx, func(ctx context.Context) { failed = p.lead(ctx, c, kv, tl) })
+			if failed != nil && ctx.Err() == nil && !errors.Is(failed, context.Canceled) {
+				p.cancel(fmt.Errorf("%s: %w", name, failed))
+				return
+			}
+			if errors.Is(err, raftstore.ErrLeadershipLost) {
+				tl.say("scheduler", "%s: %v", name, err)
+			}
+		}
 	})
-	return c
+	return c, nil
 }

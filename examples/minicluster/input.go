@@ -83,6 +83,13 @@ func (in *input) all(view *control.View) []load.Object {
 	return slices.Concat(in.defaults, in.Objects)
 }
 
+// names reports whether the input has a node of that name.
+func (in *input) names(node string) bool {
+	return slices.ContainsFunc(slices.Concat(in.Objects, in.defaults), func(o load.Object) bool {
+		return o.Kind == api.Nodes && o.Meta.Name == node
+	})
+}
+
 // describe says what was read.
 func (in *input) describe(tl *timeline) {
 	kinds := map[string]int{}

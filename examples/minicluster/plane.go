@@ -31,7 +31,7 @@ type plane struct {
 
 // startPlane starts all loops. Controllers and kubelets use different members of
 // the store, so that forwarding of writes is at work, too.
-func startPlane(ctx context.Context, m *members, o options, tl *timeline) *plane {
+func startPlane(ctx context.Context, m *members, o options, tl *timeline) (*plane, error) {
 	p := &plane{
 		informer: control.NewInformer(m.endpoints.Client(2)),
 		env:      control.Env{KV: m.endpoints.Client(0), Now: time.Now, Done: tl.note},
@@ -51,14 +51,19 @@ func startPlane(ctx context.Context, m *members, o options, tl *timeline) *plane
 	onNodes.KV = m.endpoints.Client(1)
 	p.loop(&node.Fleet{Pace: node.DefaultPace()}, onNodes)
 	for i := range o.schedulers {
-		p.candidates = append(p.candidates, p.startCandidate(fmt.Sprintf("scheduler-%d", i+1), m.endpoints.Client(i), o, tl))
+		c, err := p.startCandidate(fmt.Sprintf("scheduler-%d", i+1), m.endpoints.Client(i), o, tl)
+		if err != nil {
+			p.stop()
+			return nil, err
+		}
+		p.candidates = append(p.candidates, c)
 	}
 	p.wg.Go(func() {
 		if err := p.informer.Run(p.ctx); !errors.Is(err, context.Canceled) {
 			p.cancel(err)
 		}
 	})
-	return p
+	return p, nil
 }
 
 // loop runs one controller; if it fails, everything ends.

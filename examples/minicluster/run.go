@@ -62,7 +62,9 @@ func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err
 	if err := j.apply(ctx); err != nil {
 		return err
 	}
-	j.plane = startPlane(ctx, j.members, o, j.tl)
+	if j.plane, err = startPlane(ctx, j.members, o, j.tl); err != nil {
+		return err
+	}
 	defer j.plane.stop()
 	for _, phase := range j.phases() {
 		if err := phase(j.plane.ctx); err != nil {
@@ -77,7 +79,7 @@ func (j *job) phases() []func(context.Context) error {
 	phases := []func(context.Context) error{j.settle}
 	if j.options.faults {
 		phases = append(phases, j.killLeader)
-		if j.options.drain != "none" {
+		if j.options.drain != drainNone {
 			phases = append(phases, j.drain)
 		}
 	}
@@ -104,16 +106,15 @@ func (j *job) apply(ctx context.Context) error {
 		}
 		j.tl.say("store", "found a cluster: %d nodes, %d pods, %d of them on nodes", len(view.Nodes), len(view.Pods), bound)
 	}
+	if name := j.options.drain; name != "" && name != drainNone && !j.input.names(name) && view.Nodes[api.Nodes.Key("", name)] == nil {
+		return &inputError{fmt.Errorf("-drain %s: there is no such node", name)}
+	}
 	plan, err := apply.New(view, j.input.all(view), j.config)
 	if err != nil {
 		return &inputError{err}
 	}
-	for _, stage := range plan.Stages {
-		for _, r := range control.CommitAll(ctx, j.client, stage) {
-			if r.Err != nil {
-				return fmt.Errorf("apply: %w", r.Err)
-			}
-		}
+	if err := j.commit(ctx, plan); err != nil {
+		return err
 	}
 	for _, row := range []struct {
 		what string
@@ -128,6 +129,38 @@ func (j *job) apply(ctx context.Context) error {
 	}
 	return j.rememberBound(ctx)
 }
+
+// commit writes a plan. A write whose outcome was not seen, or that found an object
+// changed, is settled by a new plan: what is in the store already is not in it.
+func (j *job) commit(ctx context.Context, plan *apply.Plan) error {
+	for attempt := 1; len(plan.Stages) > 0; attempt++ {
+		var failed error
+		for _, stage := range plan.Stages {
+			for _, r := range control.CommitAll(ctx, j.client, stage) {
+				failed = errors.Join(failed, r.Err)
+			}
+			if failed != nil {
+				break
+			}
+		}
+		if failed != nil && (ctx.Err() != nil || attempt == applyAttemptsMax) {
+			return fmt.Errorf("apply: %w", failed)
+		}
+		view, err := control.Snapshot(ctx, j.client)
+		if err != nil {
+			return err
+		}
+		if plan, err = apply.New(view, j.input.all(view), j.config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const applyAttemptsMax = 5
+
+// drainNone as the node to drain means none.
+const drainNone = "none"
 
 // rememberBound notes where pods are that came with the input and a node.
 func (j *job) rememberBound(ctx context.Context) error {

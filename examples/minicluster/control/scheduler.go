@@ -130,8 +130,9 @@ func (c *Scheduler) resolve(view *View) ([]Action, error) {
 	return actions, nil
 }
 
-// pending are the pods that want a node, the most important first, then the
-// oldest: upstream's queue order.
+// pending are the pods that want a node, the most important first. Those that were
+// gathered together count as equally old and go by name, so that the same input is
+// placed the same way.
 func (c *Scheduler) pending(view *View) []*Stored[api.Pod] {
 	var out []*Stored[api.Pod]
 	for p := range view.Pods.All() {
@@ -141,10 +142,7 @@ func (c *Scheduler) pending(view *View) []*Stored[api.Pod] {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *Stored[api.Pod]) int {
-		return cmp.Or(
-			cmp.Compare(priority(&b.Object), priority(&a.Object)),
-			a.Object.Metadata.CreationTimestamp.Compare(b.Object.Metadata.CreationTimestamp),
-		)
+		return cmp.Compare(priority(&b.Object), priority(&a.Object))
 	})
 	return out
 }
