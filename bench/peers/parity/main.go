@@ -10,6 +10,7 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/proxyrules"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
@@ -22,6 +23,7 @@ func areas() []compare.Area {
 		qos.Parity(),
 		selector.Parity(),
 		scheduler.Parity(),
+		proxyrules.Parity(),
 	}
 }
 

@@ -9,6 +9,7 @@ package main
 import (
 	"os"
 
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/proxyrules"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
@@ -21,6 +22,7 @@ func areas() []measure.Area {
 		qos.Ratios(),
 		selector.Ratios(),
 		scheduler.Ratios(),
+		proxyrules.Ratios(),
 	}
 }
 
