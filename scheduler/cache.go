@@ -35,6 +35,7 @@ type Cache struct {
 	images     map[string]*clusterImage
 	namespaces map[string]selector.Labels
 	owners     ownerIndex
+	storage    storageIndex
 	budgets    map[podKey]*disruptionBudget
 	nominated  map[podKey]nomination
 	turns      int // nominations made so far
@@ -56,6 +57,9 @@ type podState struct {
 	info    *PodInfo
 	node    *NodeInfo
 	assumed bool
+	// unreserve undoes what was decided about the pod's claims; nil when
+	// nothing was.
+	unreserve func()
 }
 
 // NewCache returns an empty Cache.
@@ -261,8 +265,9 @@ func (c *Cache) AssumePod(p *PodInfo, node string) error {
 	if n == nil || n.Node == nil {
 		return inputError(p, "spec.nodeName", node, ErrUnknownNode)
 	}
+	undo := c.reserveVolumes(p, n)
 	n.addPod(p)
-	c.pods[p.key] = &podState{info: p, node: n, assumed: true}
+	c.pods[p.key] = &podState{info: p, node: n, assumed: true, unreserve: undo}
 	delete(c.nominated, p.key)
 	return nil
 }
@@ -284,10 +289,14 @@ func (c *Cache) Forget(namespace, name string) error {
 	defer c.mu.Unlock()
 	key := podKey{orDefault(namespace), name}
 	state, err := c.assumed(key)
-	if err == nil {
-		c.drop(key, state)
+	if err != nil {
+		return err
 	}
-	return err
+	if state.unreserve != nil {
+		state.unreserve()
+	}
+	c.drop(key, state)
+	return nil
 }
 
 func (c *Cache) assumed(key podKey) (*podState, error) {

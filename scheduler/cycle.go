@@ -25,6 +25,7 @@ type Cycle struct {
 	preferred selector.Preferred
 	spread    spreadState
 	interPod  interPodState
+	volumes   volumeState
 	values    map[any]any
 	// reachedClaims: PreFilter went as far as DynamicResources.
 	reachedClaims bool
@@ -156,7 +157,11 @@ func (c *Cycle) filterOnce(n *NodeInfo) (Status, string) {
 		if c.skipFilter[pl.number] {
 			continue
 		}
-		if v := pl.plugin.Filter(c, n); v.Code != Success {
+		v := pl.plugin.Filter(c, n)
+		if v.Code == Failed {
+			v.Err = fmt.Errorf("running %q filter plugin: %w", pl.plugin.Name(), v.Err)
+		}
+		if v.Code != Success {
 			return v, pl.plugin.Name()
 		}
 	}

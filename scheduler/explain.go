@@ -1,5 +1,7 @@
 package scheduler
 
+import "slices"
+
 // Explanation says what every node means for a pod.
 type Explanation struct {
 	Pod string
@@ -75,7 +77,7 @@ func (s *Scheduler) explain(c *Cycle) (*Explanation, error) {
 		out.Nodes = append(out.Nodes, NodeExplanation{Node: s.feasible[0].Name})
 	default:
 		if err := s.explainNodes(c, narrow, fit, out); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	if len(s.feasible) == 0 {
@@ -111,6 +113,8 @@ func (s *Scheduler) explainNodes(c *Cycle, narrow narrowing, fit *FitError, out 
 		v, plugin := c.filter(n)
 		switch v.Code {
 		case Failed:
+			// Nothing is feasible when the scan was not finished.
+			out.Nodes = slices.DeleteFunc(out.Nodes, func(e NodeExplanation) bool { return e.Status.Code == Success })
 			return v.Err
 		case Success:
 			s.feasible = append(s.feasible, n)

@@ -163,6 +163,34 @@ func (l *lesson) object(kind, object string) error {
 		var v PodDisruptionBudget
 		decode(&v)
 		return l.cache.SetPodDisruptionBudget(&v)
+	case "PersistentVolumeClaim":
+		var v PersistentVolumeClaim
+		decode(&v)
+		return l.cache.SetPersistentVolumeClaim(&v)
+	case "PersistentVolume":
+		var v PersistentVolume
+		decode(&v)
+		return l.cache.SetPersistentVolume(&v)
+	case "StorageClass":
+		var v StorageClass
+		decode(&v)
+		return l.cache.SetStorageClass(&v)
+	case "CSINode":
+		var v CSINode
+		decode(&v)
+		return l.cache.SetCSINode(&v)
+	case "CSIDriver":
+		var v CSIDriver
+		decode(&v)
+		return l.cache.SetCSIDriver(&v)
+	case "CSIStorageCapacity":
+		var v CSIStorageCapacity
+		decode(&v)
+		return l.cache.SetCSIStorageCapacity(&v)
+	case "VolumeAttachment":
+		var v VolumeAttachment
+		decode(&v)
+		return l.cache.SetVolumeAttachment(&v)
 	}
 	l.t.Fatalf("unknown kind %q", kind)
 	return nil

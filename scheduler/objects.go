@@ -153,9 +153,9 @@ func withRequirements(sel selector.Selector, m map[podKey]selector.Selector, key
 	return sel
 }
 
-func put[V any](m *map[podKey]V, key podKey, v V) {
+func put[K comparable, V any](m *map[K]V, key K, v V) {
 	if *m == nil {
-		*m = make(map[podKey]V)
+		*m = make(map[K]V)
 	}
 	(*m)[key] = v
 }

@@ -27,8 +27,11 @@ type PodInfo struct {
 	scored Resources
 
 	hostPorts []hostPort
-	claims    []string // namespace/name of the claims of its volumes
-	images    []string // normalised names, one per container
+	// claims are namespace/name of the claims that its volumes name, which
+	// nodes count; volumeClaims has those of ephemeral volumes too.
+	claims       []string
+	volumeClaims []podClaim
+	images       []string // normalised names, one per container
 
 	nodes nodeRequirement
 	// hasAffinity: the pod has a podAffinity or podAntiAffinity, even an empty
@@ -120,10 +123,6 @@ func (p *PodInfo) compileRequests() {
 func unsupportedIn(p *PodInfo) *UnsupportedError {
 	if n := len(p.Pod.Spec.ResourceClaims); n > 0 {
 		return &UnsupportedError{Pod: p.Name(), Field: "spec.resourceClaims", What: "dynamic resource allocation"}
-	}
-	if kind, at := unsupportedVolume(p.Pod); kind != "" {
-		field := fmt.Sprintf("spec.volumes[%d].%s", at, kind)
-		return &UnsupportedError{Pod: p.Name(), Field: field, What: "placement by volume"}
 	}
 	return nil
 }

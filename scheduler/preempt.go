@@ -57,6 +57,11 @@ func (defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, Statu
 	}
 	candidates, rejections := c.dryRun(fit)
 	if len(candidates) == 0 {
+		for i := range rejections {
+			if v := &rejections[i].Status; v.Code == Failed {
+				return nil, Status{Code: Failed, Err: fmt.Errorf("preemption: %w", v.Err)}
+			}
+		}
 		inner := FitError{
 			NumNodes: len(c.Nodes), Rejections: rejections,
 			Absent: RejectFinally(ReasonPreemptionUnhelpful),

@@ -65,7 +65,7 @@ func builtin(p *Profile) ([]Plugin, error) {
 	}
 	return []Plugin{
 		nodeUnschedulable{}, nodeName{}, taintToleration{}, affinity, nodePorts{}, fit,
-		spread, interPod, dynamicResources{}, defaultPreemption{}, balanced, imageLocality{}, declaredFeatures{},
+		volumeRestrictions{}, nodeVolumeLimits{}, volumeBinding{}, volumeZone{}, spread, interPod, dynamicResources{}, defaultPreemption{}, balanced, imageLocality{}, declaredFeatures{},
 	}, nil
 }
 

@@ -203,8 +203,10 @@ func (s *Scheduler) tryNominated(c *Cycle, fit *FitError) bool {
 		return false
 	}
 	v, plugin := c.filter(n)
-	if v.Code != Success {
+	if v.Rejected() {
 		fit.reject(name, plugin, v)
+	}
+	if v.Code != Success {
 		return false
 	}
 	s.feasible = append(s.feasible, n)

@@ -5,7 +5,8 @@
 //	decide [-lines] [-select first|upstream] [-percent N] [-preempt]
 //
 // A state is {nodes, pods, namespaces, services, replicationControllers,
-// replicaSets, statefulSets, pdbs}; pods with spec.nodeName are placed
+// replicaSets, statefulSets, pdbs, pvcs, pvs, storageClasses, csiNodes,
+// csiDrivers, csiStorageCapacities, volumeAttachments}; pods with spec.nodeName are placed
 // already. A chosen pod is placed before the next one is decided.
 package main
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -30,6 +31,12 @@ func (d *decision) reportUnfit(s *scheduler.Scheduler, cache *scheduler.Cache, p
 	if err != nil {
 		return err
 	}
+	for i := range dry.Rejections {
+		if v := &dry.Rejections[i].Status; v.Err != nil {
+			d.Preemption = &preemption{Eligible: dry.Eligible}
+			return v.Err
+		}
+	}
 	d.Preemption = reportPreemption(dry)
 	if len(dry.Candidates) == 0 {
 		d.FitErrorFull = fit.Error()
@@ -47,8 +54,30 @@ func (d *decision) reportUnfit(s *scheduler.Scheduler, cache *scheduler.Cache, p
 			return err
 		}
 	}
+	if err := fitsNow(s, p, node); err != nil {
+		return err
+	}
 	d.Chosen = node
 	return cache.Assume(p, node)
+}
+
+// fitsNow says why the pod still does not fit on the node.
+func fitsNow(s *scheduler.Scheduler, p *scheduler.Pod, node string) error {
+	second := *p
+	second.Status.NominatedNodeName = ""
+	e, err := s.Explain(&second)
+	if err != nil {
+		return err
+	}
+	if e.PreFilterPlugin != "" {
+		return errors.New(e.PreFilter.Message())
+	}
+	for i := range e.Nodes {
+		if n := &e.Nodes[i]; n.Node == node && n.Status.Code != scheduler.Success {
+			return errors.New(n.Status.Message())
+		}
+	}
+	return nil
 }
 
 func reportPreemption(dry *scheduler.Preemption) *preemption {

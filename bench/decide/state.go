@@ -17,6 +17,13 @@ type state struct {
 	ReplicaSets            []*scheduler.ReplicaSet            `json:"replicaSets"`
 	StatefulSets           []*scheduler.StatefulSet           `json:"statefulSets"`
 	PDBs                   []*scheduler.PodDisruptionBudget   `json:"pdbs"`
+	PVCs                   []*scheduler.PersistentVolumeClaim `json:"pvcs"`
+	PVs                    []*scheduler.PersistentVolume      `json:"pvs"`
+	StorageClasses         []*scheduler.StorageClass          `json:"storageClasses"`
+	CSINodes               []*scheduler.CSINode               `json:"csiNodes"`
+	CSIDrivers             []*scheduler.CSIDriver             `json:"csiDrivers"`
+	CSIStorageCapacities   []*scheduler.CSIStorageCapacity    `json:"csiStorageCapacities"`
+	VolumeAttachments      []*scheduler.VolumeAttachment      `json:"volumeAttachments"`
 	DeviceClasses          []json.RawMessage                  `json:"deviceClasses"`
 	Source                 string                             `json:"source"`
 }
@@ -26,7 +33,7 @@ func (s *state) load(c *scheduler.Cache) (pending []*scheduler.Pod, err error) {
 	if len(s.DeviceClasses) > 0 {
 		return nil, fmt.Errorf("deviceClasses: dynamic resource allocation is not supported")
 	}
-	for _, step := range []func(*scheduler.Cache) error{s.loadOwners, s.loadNodes} {
+	for _, step := range []func(*scheduler.Cache) error{s.loadOwners, s.loadStorage, s.loadNodes} {
 		if err := step(c); err != nil {
 			return nil, err
 		}
@@ -73,6 +80,18 @@ func (s *state) loadOwners(c *scheduler.Cache) error {
 		each(s.ReplicaSets, c.SetReplicaSet),
 		each(s.StatefulSets, c.SetStatefulSet),
 		each(s.PDBs, c.SetPodDisruptionBudget),
+	)
+}
+
+func (s *state) loadStorage(c *scheduler.Cache) error {
+	return firstError(
+		each(s.PVCs, c.SetPersistentVolumeClaim),
+		each(s.PVs, c.SetPersistentVolume),
+		each(s.StorageClasses, c.SetStorageClass),
+		each(s.CSINodes, c.SetCSINode),
+		each(s.CSIDrivers, c.SetCSIDriver),
+		each(s.CSIStorageCapacities, c.SetCSIStorageCapacity),
+		each(s.VolumeAttachments, c.SetVolumeAttachment),
 	)
 }
 
