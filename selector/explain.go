@@ -1,0 +1,44 @@
+package selector
+
+import "strconv"
+
+// Mismatch is a requirement that labels do not satisfy, with the label that
+// was there.
+type Mismatch struct {
+	Requirement Requirement // the zero Requirement for Nothing
+	Value       string      // of the label with the requirement's key
+	Present     bool        // whether there is one
+}
+
+// Explain returns the requirements of s that labels do not satisfy, in printed
+// order: none exactly when s matches. For Nothing it is one Mismatch without a
+// requirement.
+func (s Selector) Explain(labels Labels) []Mismatch {
+	if s.IsNothing() {
+		return []Mismatch{{}}
+	}
+	var failed []Mismatch
+	requirements, _ := s.Requirements()
+	for _, r := range requirements {
+		if value, present := labels.Lookup(r.key); !r.Matches(value, present) {
+			failed = append(failed, Mismatch{r, value, present})
+		}
+	}
+	return failed
+}
+
+// String is one line for people, such as: tier=web: the label is "db".
+func (m Mismatch) String() string {
+	r := m.Requirement
+	if r.op == 0 {
+		return "the selector matches nothing"
+	}
+	if !m.Present {
+		return r.String() + ": there is no such label"
+	}
+	text := r.String() + ": the label is " + strconv.Quote(m.Value)
+	if _, isInt := parseInt(m.Value); !isInt && (r.op == Gt || r.op == Lt) {
+		text += ", which is no integer"
+	}
+	return text
+}
