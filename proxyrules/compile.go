@@ -88,33 +88,32 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 	}
 }
 
-// finish derives what needs all policies: order, frontends, conflicts.
+// finish derives what needs all policies: order, conflicts, tables.
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
 	holder := make(map[frontKey]*Policy, 2*len(r.policies))
+	edit := newTable().edit()
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {
 			k := f.key()
-			h := holder[k]
-			if h == nil {
-				holder[k], h = p, p
-			}
-			if h != p {
+			switch h := holder[k]; h {
+			case nil:
+				holder[k] = p
+			case p:
+			default:
 				if p.lost == nil {
-					p.lost = map[frontKey]bool{}
+					p.lost = map[frontKey]PortKey{}
 				}
-				p.lost[k] = true
-				ns.add("Service "+p.Key.Namespace+"/"+p.Key.Service, f.Kind.String(), f.text(),
-					"already held by Service port "+h.Key.String()+", which keeps it")
-				continue
+				p.lost[k] = h.Key
 			}
-			r.frontends = append(r.frontends, f)
 		}
+		edit.add(p)
+		r.endpoints += len(p.All)
 	}
-	slices.SortFunc(ns, compareDiagnostics)
-	r.diagnostics = slices.CompactFunc(ns, func(a, b Diagnostic) bool { return a == b })
+	r.notices = ns
 	slices.SortFunc(r.refused, compareInputErrors)
-	r.table = newTable(r)
+	r.table = edit.done()
+	r.spans = new(spanTable).edit(nil, r.policies)
 }
 
 // frontKey is what two frontends must not share. A node port has no address.
@@ -165,7 +164,7 @@ func (p *Policy) captures() iter.Seq2[frontKey, kindSet] {
 		var seen []frontKey
 		for f := range p.eachFrontend {
 			k := f.key()
-			if p.lost[k] || slices.Contains(seen, k) {
+			if p.loses(k) || slices.Contains(seen, k) {
 				continue
 			}
 			seen = append(seen, k)

@@ -2,6 +2,7 @@ package proxyrules
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -24,7 +25,13 @@ func (s *EndpointSlice) watched() bool {
 type parsedSlice struct {
 	namespace, service, name string
 	ports                    []parsedPort
-	endpoints                []Backend // Address without port
+	endpoints                []parsedEndpoint
+}
+
+type parsedEndpoint struct {
+	addr                               netip.Addr
+	local, ready, serving, terminating bool
+	hints                              *hints
 }
 
 type parsedPort struct {
@@ -93,7 +100,7 @@ func (p *parsedSlice) parsePorts(s *EndpointSlice, ns *notices) *InputError {
 }
 
 func (p *parsedSlice) parseEndpoints(n *node, s *EndpointSlice, ns *notices) *InputError {
-	p.endpoints = make([]Backend, 0, len(s.Endpoints))
+	p.endpoints = make([]parsedEndpoint, 0, len(s.Endpoints))
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
 		if len(e.Addresses) == 0 {
@@ -105,13 +112,12 @@ func (p *parsedSlice) parseEndpoints(n *node, s *EndpointSlice, ns *notices) *In
 			return refuse(s.object(), fmt.Sprintf("endpoints[%d].addresses[0]", i), e.Addresses[0], "an "+string(n.family)+" address")
 		}
 		c := &e.Conditions
-		p.endpoints = append(p.endpoints, Backend{
-			Address:     netip.AddrPortFrom(ip, 0),
-			Local:       n.name != "" && e.NodeName != nil && *e.NodeName == n.name,
-			Ready:       c.Ready == nil || *c.Ready,
-			Serving:     c.Serving == nil || *c.Serving,
-			Terminating: c.Terminating != nil && *c.Terminating,
-			Slice:       p.name,
+		p.endpoints = append(p.endpoints, parsedEndpoint{
+			addr:        ip,
+			local:       n.name != "" && e.NodeName != nil && *e.NodeName == n.name,
+			ready:       c.Ready == nil || *c.Ready,
+			serving:     c.Serving == nil || *c.Serving,
+			terminating: c.Terminating != nil && *c.Terminating,
 			hints:       parseHints(e.Hints),
 		})
 	}
@@ -138,28 +144,69 @@ func parseHints(h *EndpointHints) *hints {
 // a terminating one wins. (Upstream leaves the choice between two endpoints
 // that are not terminating to map order; here the last slice by name wins.)
 func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
-	var out []Backend
-	at := map[netip.AddrPort]int{}
-	for _, s := range slicesByName {
-		for _, port := range s.ports {
-			if port.name != key.Port || port.protocol != key.Protocol {
-				continue
-			}
-			for _, b := range s.endpoints {
-				b.Address = netip.AddrPortFrom(b.Address.Addr(), port.port)
-				i, seen := at[b.Address]
-				switch {
-				case !seen:
-					at[b.Address] = len(out)
-					b.text = b.Address.String()
-					out = append(out, b)
-				case !b.Terminating:
-					b.text = out[i].text
-					out[i] = b
+	total := 0
+	for b := range joined(key, slicesByName) {
+		_ = b
+		total++
+	}
+	if total == 0 {
+		return nil
+	}
+	out := make([]Backend, 0, total)
+	for b := range joined(key, slicesByName) {
+		out = append(out, b)
+	}
+	nameBackends(out)
+	byText := func(a, b Backend) int { return cmpString(a.text, b.text) }
+	if !slices.IsSortedFunc(out, byText) {
+		slices.SortStableFunc(out, byText)
+	}
+	kept := out[:1]
+	for _, b := range out[1:] {
+		switch last := &kept[len(kept)-1]; {
+		case b.text != last.text:
+			kept = append(kept, b)
+		case !b.Terminating:
+			*last = b
+		}
+	}
+	return kept
+}
+
+// joined yields the backends of a port in the order of the slices.
+func joined(key PortKey, slicesByName []*parsedSlice) iter.Seq[Backend] {
+	return func(yield func(Backend) bool) {
+		for _, s := range slicesByName {
+			for _, port := range s.ports {
+				if port.name != key.Port || port.protocol != key.Protocol {
+					continue
+				}
+				for i := range s.endpoints {
+					e := &s.endpoints[i]
+					if !yield(Backend{
+						Address: netip.AddrPortFrom(e.addr, port.port), Slice: s.name, hints: e.hints,
+						Local: e.local, Ready: e.ready, Serving: e.serving, Terminating: e.terminating,
+					}) {
+						return
+					}
 				}
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Backend) int { return cmpString(a.text, b.text) })
-	return out
+}
+
+// nameBackends fills text, with one string for all.
+func nameBackends(list []Backend) {
+	const typical = len("10.0.0.100:8080")
+	buf := make([]byte, 0, typical*len(list))
+	ends := make([]int, 0, 64)
+	for i := range list {
+		buf = list[i].Address.AppendTo(buf)
+		ends = append(ends, len(buf))
+	}
+	all, start := string(buf), 0
+	for i, end := range ends {
+		list[i].text = all[start:end]
+		start = end
+	}
 }

@@ -36,7 +36,7 @@ func (p *Policy) lacksExternal() bool {
 
 // lacks: some address with these kinds has no backend in nftables' maps.
 func (p *Policy) lacks(kinds kindSet) bool {
-	return kinds.has(ClusterIPFrontend) && len(p.internal()) == 0 || kinds != 1<<ClusterIPFrontend && p.lacksExternal()
+	return kinds.has(ClusterIPFrontend) && len(p.internal()) == 0 || !kinds.onlyClusterIP() && p.lacksExternal()
 }
 
 // filterNFT: output for packets of the node, which come back through input
@@ -48,11 +48,11 @@ func (r *RuleSet) filterNFT(pk passing) (Verdict, *Policy) {
 			return v, p
 		}
 	}
-	if c, found := r.table.at(pk.dst, pk.port, pk.protocol); found && c.policy.lacks(c.kinds) {
+	if c := r.table.at(pk.dst, pk.port, pk.protocol); c != nil && c.policy.lacks(c.kinds) {
 		return c.policy.missing(), c.policy
 	}
 	if outbound || !inbound {
-		if _, ok := r.table.clusterIPs[pk.dst]; ok {
+		if r.table.isClusterIP(pk.dst) {
 			return Reject, nil
 		}
 		if prefixesContain(r.node.serviceCIDRs, pk.dst) {
@@ -66,7 +66,7 @@ func (r *RuleSet) filterNFT(pk passing) (Verdict, *Policy) {
 }
 
 func (r *RuleSet) nodePortMissingNFT(pk passing) (Verdict, *Policy) {
-	p := r.table.nodePorts[portProtocol(pk.port, pk.protocol)]
+	p := r.table.nodePort(pk.port, pk.protocol)
 	if p == nil || !p.lacksExternal() || !r.node.acceptsNodePort(pk.dst) {
 		return Accept, nil
 	}
@@ -77,41 +77,41 @@ func (r *RuleSet) nodePortMissingNFT(pk passing) (Verdict, *Policy) {
 func (r *RuleSet) filterIPTables(pk passing) (Verdict, *Policy) {
 	n := r.node
 	outbound, inbound := n.isLocal(pk.src), n.isLocal(pk.dst)
-	c, found := r.table.at(pk.dst, pk.port, pk.protocol)
+	c := r.table.at(pk.dst, pk.port, pk.protocol)
 	if n.localhostPorts && pk.dst.IsLoopback() && !pk.src.IsLoopback() && !pk.dnat {
 		return Drop, nil // KUBE-FIREWALL: martians, since route_localnet is set
 	}
-	if found && c.kinds.has(LoadBalancerFrontend) && c.policy.HasEndpoints && len(c.policy.SourceRanges) > 0 {
+	if c != nil && c.kinds.has(LoadBalancerFrontend) && c.policy.HasEndpoints && len(c.policy.SourceRanges) > 0 {
 		return Drop, c.policy
 	}
 	forwarded := !outbound && !inbound
 	if forwarded && pk.marked {
 		return Accept, nil // KUBE-FORWARD
 	}
-	if found && (outbound || forwarded) && c.kinds.has(ClusterIPFrontend) && len(c.policy.internal()) == 0 {
+	if c != nil && (outbound || forwarded) && c.kinds.has(ClusterIPFrontend) && len(c.policy.internal()) == 0 {
 		return c.policy.missing(), c.policy
 	}
 	if outbound && !inbound {
 		return Accept, nil // KUBE-EXTERNAL-SERVICES is not in OUTPUT
 	}
 	if inbound && pk.protocol == TCP {
-		if _, ok := r.table.health[pk.port]; ok {
+		if r.table.has(tableKey{use: useHealth | uint32(pk.port)}) {
 			return Accept, nil
 		}
 	}
-	return r.externalMissing(pk, c, found, inbound)
+	return r.externalMissing(pk, c, inbound)
 }
 
 // externalMissing is chain KUBE-EXTERNAL-SERVICES: rules in the order of the
 // policies, so the smaller key decides when both an address and a node port
 // match.
-func (r *RuleSet) externalMissing(pk passing, c capture, found, inbound bool) (Verdict, *Policy) {
+func (r *RuleSet) externalMissing(pk passing, c *entry, inbound bool) (Verdict, *Policy) {
 	var first *Policy
-	if found && c.kinds != 1<<ClusterIPFrontend && c.policy.lacksExternal() {
+	if c != nil && !c.kinds.onlyClusterIP() && c.policy.lacksExternal() {
 		first = c.policy
 	}
 	if inbound {
-		p := r.table.nodePorts[portProtocol(pk.port, pk.protocol)]
+		p := r.table.nodePort(pk.port, pk.protocol)
 		if p != nil && p.lacksExternal() && (first == nil || p.Key.compare(first.Key) < 0) {
 			first = p
 		}

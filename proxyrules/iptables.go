@@ -1,8 +1,10 @@
 package proxyrules
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -17,38 +19,125 @@ const largeEndpoints = 1000
 // (ip6tables-restore for IPv6) and returns the extended buffer. The text
 // fills chains of its own; AppendIPTablesJumps makes the kernel enter them.
 // Equal state gives equal bytes.
+//
+// Each service port's part is kept with it, so writing the rules of a set
+// that shares most of its policies with an earlier one is mostly copying.
 func (r *RuleSet) AppendIPTables(dst []byte) []byte {
-	w := iptablesText{node: r.node, comments: r.endpointCount() <= largeEndpoints}
-	w.begin()
-	for _, p := range r.policies {
-		w.policy(p)
+	parts := r.iptablesParts()
+	size := 4096
+	for _, f := range parts {
+		size += len(f.text)
 	}
-	w.end()
-	dst = append(dst, "*filter\n"...)
-	dst = append(dst, w.filter...)
-	dst = append(dst, "COMMIT\n*nat\n"...)
-	dst = append(dst, w.chains...)
-	dst = append(dst, w.rules...)
+	dst = slices.Grow(dst, size)
+	dst = r.appendFilterTable(dst, parts)
+	dst = r.appendNATHead(dst)
+	for _, f := range parts {
+		dst = append(dst, f.chains()...)
+	}
+	dst = r.appendNATRules(dst, parts)
+	for _, f := range parts {
+		dst = append(dst, f.rules()...)
+	}
 	return append(dst, "COMMIT\n"...)
 }
 
-func (r *RuleSet) endpointCount() int {
-	total := 0
-	for _, p := range r.policies {
-		total += len(p.All)
-	}
-	return total
+// iptablesFragment is the part of one policy in the text. Parts of all
+// policies are grouped by table and chain.
+type iptablesFragment struct {
+	comments bool // made with comments on the chains of services and endpoints
+	text     []byte
+	ends     [3]int // of filter rules, capturing rules and chain lines
 }
 
-// iptablesText collects the parts of the text, which are grouped by table
-// and not by service.
+func (f *iptablesFragment) filter() []byte  { return f.text[:f.ends[0]] }
+func (f *iptablesFragment) capture() []byte { return f.text[f.ends[0]:f.ends[1]] }
+func (f *iptablesFragment) chains() []byte  { return f.text[f.ends[1]:f.ends[2]] }
+func (f *iptablesFragment) rules() []byte   { return f.text[f.ends[2]:] }
+
+func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
+
+// iptablesParts returns the fragments of all policies.
+func (r *RuleSet) iptablesParts() []*iptablesFragment {
+	w := &iptablesText{node: r.node, comments: r.comments()}
+	out := make([]*iptablesFragment, len(r.policies))
+	for i, p := range r.policies {
+		out[i] = w.fragment(p)
+	}
+	return out
+}
+
+// fragment returns the part of p, from where it is kept or made anew.
+func (w *iptablesText) fragment(p *Policy) *iptablesFragment {
+	if f := p.iptables.Load(); f != nil && f.comments == w.comments {
+		return f
+	}
+	w.filter, w.capture, w.chains, w.rules = w.filter[:0], w.capture[:0], w.chains[:0], w.rules[:0]
+	w.policy(p)
+	f := &iptablesFragment{comments: w.comments}
+	f.text = make([]byte, 0, len(w.filter)+len(w.capture)+len(w.chains)+len(w.rules))
+	for i, part := range [][]byte{w.filter, w.capture, w.chains} {
+		f.text = append(f.text, part...)
+		f.ends[i] = len(f.text)
+	}
+	f.text = append(f.text, w.rules...)
+	p.iptables.Store(f)
+	return f
+}
+
+func (r *RuleSet) appendFilterTable(dst []byte, parts []*iptablesFragment) []byte {
+	dst = append(dst, "*filter\n"...)
+	for _, c := range []string{"KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"} {
+		dst = appendChainLine(dst, c)
+	}
+	if r.node.localhostPorts {
+		// Node ports on localhost need route_localnet, which lets martians in.
+		dst = appendChainLine(dst, "KUBE-FIREWALL")
+		dst = append(dst, `-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`+"\n"...)
+	}
+	for _, f := range parts {
+		dst = append(dst, f.filter()...)
+	}
+	mark := fmt.Sprintf("%#08x", r.node.mark)
+	dst = append(dst, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"...)
+	dst = fmt.Appendf(dst, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark %s/%s -j ACCEPT`+"\n", mark, mark)
+	return append(dst, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`+"\nCOMMIT\n"...)
+}
+
+// appendNATHead begins table nat with the chains that are always there.
+func (r *RuleSet) appendNATHead(dst []byte) []byte {
+	dst = append(dst, "*nat\n"...)
+	for _, c := range []string{"KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"} {
+		dst = appendChainLine(dst, c)
+	}
+	return dst
+}
+
+// appendNATRules appends the rules of those chains.
+func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
+	mark := fmt.Sprintf("%#08x", r.node.mark)
+	dst = fmt.Appendf(dst, "-A KUBE-POSTROUTING -m mark ! --mark %s/%s -j RETURN\n", mark, mark)
+	dst = fmt.Appendf(dst, "-A KUBE-POSTROUTING -j MARK --xor-mark %s\n", mark)
+	dst = append(dst, `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully`+"\n"...)
+	dst = fmt.Appendf(dst, "-A KUBE-MARK-MASQ -j MARK --or-mark %s\n", mark)
+	for _, f := range parts {
+		dst = append(dst, f.capture()...)
+	}
+	for _, dest := range r.node.nodePortDestinations() {
+		dst = append(dst, `-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" `...)
+		dst = append(append(dst, dest...), " -j KUBE-NODEPORTS\n"...)
+	}
+	return dst
+}
+
+// iptablesText makes fragments; its buffers serve one after the other.
 type iptablesText struct {
 	node     *node
 	comments bool // on the chains of services and endpoints
 
-	filter []byte // table filter: chain lines, then rules
-	chains []byte // table nat: chain lines
-	rules  []byte // table nat: rules
+	filter  []byte // table filter: rules
+	capture []byte // table nat: rules of KUBE-SERVICES and KUBE-NODEPORTS
+	chains  []byte // table nat: chain lines of the policy's own chains
+	rules   []byte // table nat: their rules
 
 	name    string // "ns/name:port" of the current policy
 	proto   string
@@ -56,43 +145,14 @@ type iptablesText struct {
 	local   string
 	ext     string
 	fw      string
-	sep     []string // chains of p.Reachable
-}
+	seps    []byte // chains of p.Reachable, one behind the other
+	scratch []byte
 
-func (w *iptablesText) begin() {
-	for _, c := range []string{"KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"} {
-		w.filter = appendChainLine(w.filter, c)
-	}
-	for _, c := range []string{"KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"} {
-		w.chains = appendChainLine(w.chains, c)
-	}
-	mark := fmt.Sprintf("%#08x", w.node.mark)
-	w.rules = fmt.Appendf(w.rules, "-A KUBE-POSTROUTING -m mark ! --mark %s/%s -j RETURN\n", mark, mark)
-	w.rules = fmt.Appendf(w.rules, "-A KUBE-POSTROUTING -j MARK --xor-mark %s\n", mark)
-	w.rules = append(w.rules, `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully`+"\n"...)
-	w.rules = fmt.Appendf(w.rules, "-A KUBE-MARK-MASQ -j MARK --or-mark %s\n", mark)
-	if w.node.localhostPorts {
-		// Node ports on localhost need route_localnet, which lets martians in.
-		w.filter = appendChainLine(w.filter, "KUBE-FIREWALL")
-		w.filter = append(w.filter, `-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`+"\n"...)
-	}
-}
-
-func (w *iptablesText) end() {
-	for _, dest := range w.nodePortDestinations() {
-		w.rules = append(w.rules, `-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" `...)
-		w.rules = append(w.rules, dest...)
-		w.rules = append(w.rules, " -j KUBE-NODEPORTS\n"...)
-	}
-	mark := fmt.Sprintf("%#08x", w.node.mark)
-	w.filter = append(w.filter, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"...)
-	w.filter = fmt.Appendf(w.filter, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark %s/%s -j ACCEPT`+"\n", mark, mark)
-	w.filter = append(w.filter, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`+"\n"...)
+	probabilities []string // of 1 in n, at n
 }
 
 // nodePortDestinations are the matches that lead to KUBE-NODEPORTS.
-func (w *iptablesText) nodePortDestinations() []string {
-	n := w.node
+func (n *node) nodePortDestinations() []string {
 	if n.nodePorts == nil {
 		switch {
 		case n.family == IPv6:
@@ -113,15 +173,11 @@ func (w *iptablesText) nodePortDestinations() []string {
 
 func (w *iptablesText) policy(p *Policy) {
 	w.name, w.proto = p.Key.String(), p.Key.Protocol.String()
-	w.cluster = string(appendIPTablesChain(nil, chainCluster, p.Key, ""))
-	hash := w.cluster[len(chainCluster):]
-	w.local, w.ext, w.fw = chainLocal+hash, chainExternal+hash, chainFirewall+hash
-	w.sep = w.sep[:0]
-	for i := range p.Reachable {
-		w.sep = append(w.sep, string(appendIPTablesChain(nil, chainEndpoint, p.Key, p.Reachable[i].text)))
-	}
+	hash := string(appendIPTablesHash(nil, &p.sum))
+	w.cluster, w.local, w.ext, w.fw = chainCluster+hash, chainLocal+hash, chainExternal+hash, chainFirewall+hash
+	w.endpointChains(p)
 	for f := range p.eachFrontend {
-		if !p.lost[f.key()] {
+		if !p.loses(f.key()) {
 			w.frontend(f)
 		}
 	}
@@ -133,7 +189,32 @@ func (w *iptablesText) policy(p *Policy) {
 	w.firewall(p)
 	w.balance(p, w.cluster, p.Cluster)
 	w.balance(p, w.local, p.Local)
-	w.endpoints(p)
+	w.endpointRules(p)
+}
+
+// endpointChains names the chains of the reachable backends.
+func (w *iptablesText) endpointChains(p *Policy) {
+	w.seps = w.seps[:0]
+	w.scratch = append(append(w.scratch[:0], w.name...), w.proto...)
+	base := len(w.scratch)
+	for i := range p.Reachable {
+		w.scratch = append(w.scratch[:base], p.Reachable[i].text...)
+		sum := sha256.Sum256(w.scratch)
+		w.seps = appendIPTablesHash(append(w.seps, chainEndpoint...), &sum)
+	}
+}
+
+// sep is the chain of p.Reachable[i].
+func (w *iptablesText) sep(i int) []byte {
+	const n = len(chainEndpoint) + iptablesHashLen
+	return w.seps[i*n : (i+1)*n]
+}
+
+func (w *iptablesText) probability(n int) string {
+	for len(w.probabilities) <= n {
+		w.probabilities = append(w.probabilities, strconv.FormatFloat(1/float64(max(len(w.probabilities), 1)), 'f', 10, 64))
+	}
+	return w.probabilities[n]
 }
 
 // frontend captures one address: in nat when there is a chain to jump to, in
@@ -162,8 +243,8 @@ func (w *iptablesText) frontend(f Frontend) {
 		chain, comment = "KUBE-NODEPORTS", w.name
 	}
 	if p.HasEndpoints && target != "" {
-		w.rules = w.match(append(w.rules, "-A "...), chain, comment, f)
-		w.rules = appendTarget(w.rules, target)
+		w.capture = w.match(append(w.capture, "-A "...), chain, comment, f)
+		w.capture = appendTarget(w.capture, target)
 	}
 	if f.Kind == LoadBalancerFrontend && p.HasEndpoints && len(p.SourceRanges) > 0 {
 		refused := `"` + w.name + " traffic not accepted by " + w.fw + `"`
@@ -294,16 +375,9 @@ func (w *iptablesText) balance(p *Policy, chain string, list []Backend) {
 		return
 	}
 	w.chains = appendChainLine(w.chains, chain)
-	begin := func(sep string, b *Backend) {
-		w.rules = append(append(w.rules, "-A "...), chain...)
-		if w.comments {
-			w.rules = append(append(append(w.rules, ` -m comment --comment "`...), w.name...), " -> "...)
-			w.rules = append(append(w.rules, b.text...), '"')
-		}
-	}
 	if p.Affinity != 0 {
-		w.eachChain(p, list, func(_ int, sep string, b *Backend) {
-			begin(sep, b)
+		w.eachChain(p, list, func(_ int, sep []byte, b *Backend) {
+			w.choice(chain, b)
 			w.rules = append(append(w.rules, " -m recent --name "...), sep...)
 			w.rules = append(w.rules, " --rcheck --seconds "...)
 			w.rules = strconv.AppendInt(w.rules, int64(p.Affinity.Seconds()), 10)
@@ -311,44 +385,47 @@ func (w *iptablesText) balance(p *Policy, chain string, list []Backend) {
 			w.rules = appendTarget(w.rules, sep)
 		})
 	}
-	w.eachChain(p, list, func(i int, sep string, b *Backend) {
-		begin(sep, b)
+	w.eachChain(p, list, func(i int, sep []byte, b *Backend) {
+		w.choice(chain, b)
 		if left := len(list) - i; left > 1 {
 			w.rules = append(w.rules, " -m statistic --mode random --probability "...)
-			w.rules = strconv.AppendFloat(w.rules, 1/float64(left), 'f', 10, 64)
+			w.rules = append(w.rules, w.probability(left)...)
 		}
 		w.rules = appendTarget(w.rules, sep)
 	})
 }
 
+// choice begins a rule of a policy chain that may lead to b.
+func (w *iptablesText) choice(chain string, b *Backend) {
+	w.rules = append(append(w.rules, "-A "...), chain...)
+	if w.comments {
+		w.rules = append(append(append(w.rules, ` -m comment --comment "`...), w.name...), " -> "...)
+		w.rules = append(append(w.rules, b.text...), '"')
+	}
+}
+
 // eachChain pairs the backends of list, which is a subset of p.Reachable in
 // the same order, with their chains.
-func (w *iptablesText) eachChain(p *Policy, list []Backend, do func(i int, sep string, b *Backend)) {
+func (w *iptablesText) eachChain(p *Policy, list []Backend, do func(i int, sep []byte, b *Backend)) {
 	j := 0
 	for i := range list {
 		for p.Reachable[j].text != list[i].text {
 			j++
 		}
-		do(i, w.sep[j], &list[i])
+		do(i, w.sep(j), &list[i])
 	}
 }
 
-// endpoints are the chains that rewrite the destination. A backend that is
+// endpointRules are the chains that rewrite the destination. A backend that is
 // its own client must be masqueraded, else it would answer itself directly.
-func (w *iptablesText) endpoints(p *Policy) {
+func (w *iptablesText) endpointRules(p *Policy) {
 	for i := range p.Reachable {
-		b, chain := &p.Reachable[i], w.sep[i]
+		b, chain := &p.Reachable[i], w.sep(i)
 		w.chains = appendChainLine(w.chains, chain)
-		begin := func() {
-			w.rules = append(append(w.rules, "-A "...), chain...)
-			if w.comments {
-				w.rules = append(append(w.rules, " -m comment --comment "...), w.name...)
-			}
-		}
-		begin()
+		w.beginEndpoint(chain)
 		w.rules = b.Address.Addr().AppendTo(append(w.rules, " -s "...))
 		w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
-		begin()
+		w.beginEndpoint(chain)
 		if p.Affinity != 0 {
 			w.rules = append(append(append(w.rules, " -m recent --name "...), chain...), " --set"...)
 		}
@@ -358,12 +435,19 @@ func (w *iptablesText) endpoints(p *Policy) {
 	}
 }
 
-func appendChainLine(dst []byte, chain string) []byte {
+func (w *iptablesText) beginEndpoint(chain []byte) {
+	w.rules = append(append(w.rules, "-A "...), chain...)
+	if w.comments {
+		w.rules = append(append(w.rules, " -m comment --comment "...), w.name...)
+	}
+}
+
+func appendChainLine[T string | []byte](dst []byte, chain T) []byte {
 	dst = append(append(dst, ':'), chain...)
 	return append(dst, " - [0:0]\n"...)
 }
 
-func appendTarget(dst []byte, target string) []byte {
+func appendTarget[T string | []byte](dst []byte, target T) []byte {
 	dst = append(append(dst, " -j "...), target...)
 	return append(dst, '\n')
 }

@@ -62,17 +62,17 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 	if !src.IsValid() || !dst.IsValid() || familyOf(src) != r.node.family || familyOf(dst) != r.node.family {
 		return Decision{}
 	}
-	c, found := r.table.at(dst, f.Destination.Port(), f.Protocol)
+	c := r.table.at(dst, f.Destination.Port(), f.Protocol)
 	var list []Backend
 	var policy *Policy
 	var mark bool
 	if r.node.mode == NFTables {
-		if found && c.kinds.has(LoadBalancerFrontend) && !r.node.sourceAllowed(c.policy, src) {
+		if c != nil && c.kinds.has(LoadBalancerFrontend) && !r.node.sourceAllowed(c.policy, src) {
 			return Decision{Verdict: Drop, Policy: c.policy}
 		}
-		policy, list, mark = r.captureNFT(f, src, dst, c, found)
+		policy, list, mark = r.captureNFT(f, src, dst, c)
 	} else {
-		policy, list, mark = r.captureIPTables(f, src, dst, c, found)
+		policy, list, mark = r.captureIPTables(f, src, dst, c)
 	}
 	if len(list) == 0 {
 		v, p := r.filter(passing{protocol: f.Protocol, src: src, dst: dst, port: f.Destination.Port()})
@@ -81,7 +81,7 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 	b := &list[uint64(random)*uint64(len(list))>>32]
 	d := Decision{Verdict: DNAT, Backend: b.Address, Affinity: policy.Affinity, Policy: policy}
 	d.Masquerade = mark || b.Address.Addr() == src && r.hairpins(b, policy)
-	if r.table.crossed {
+	if r.mayStop(b.Address.Addr()) {
 		if v, _ := r.filter(passing{f.Protocol, src, b.Address.Addr(), b.Address.Port(), true, d.Masquerade}); v != Accept {
 			d.Verdict, d.Masquerade = v, false
 		}
@@ -89,15 +89,21 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 	return d
 }
 
+// mayStop is false when no filter looks at a backend's address, which is
+// nearly always so.
+func (r *RuleSet) mayStop(backend netip.Addr) bool {
+	return r.table.maybeTaken(backend) || r.node.isLocal(backend) || prefixesContain(r.node.serviceCIDRs, backend)
+}
+
 // captureNFT: chain services. One map lookup, then one goto: a chain that
 // falls through does not come back to the node ports.
-func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c capture, found bool) (*Policy, []Backend, bool) {
+func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
 	mark := false
 	if n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src) {
-		_, mark = r.table.clusterIPs[dst]
+		mark = r.table.isClusterIP(dst)
 	}
-	if found {
+	if c != nil {
 		p := c.policy
 		if p.HasEndpoints && (c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend)) {
 			list, m := n.external(p, src)
@@ -107,7 +113,7 @@ func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c capture, found bool)
 			return p, p.internal(), mark
 		}
 	}
-	if p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]; p != nil && p.HasEndpoints && n.acceptsNodePort(dst) {
+	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && p.HasEndpoints && n.acceptsNodePort(dst) {
 		list, m := n.external(p, src)
 		return p, list, mark || m
 	}
@@ -116,9 +122,9 @@ func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c capture, found bool)
 
 // captureIPTables: chain KUBE-SERVICES. Rules are tried in order, and a
 // chain that falls through returns to the next one.
-func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c capture, found bool) (*Policy, []Backend, bool) {
+func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
-	if found {
+	if c != nil {
 		p := c.policy
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
 			return p, p.internal(), n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src)
@@ -129,7 +135,7 @@ func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c capture, found 
 			}
 		}
 	}
-	if p := r.table.nodePorts[portProtocol(f.Destination.Port(), f.Protocol)]; p != nil && n.acceptsNodePort(dst) {
+	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && n.acceptsNodePort(dst) {
 		if list, mark := n.external(p, src); len(list) > 0 {
 			return p, list, mark
 		}
@@ -197,6 +203,5 @@ func (r *RuleSet) hairpins(b *Backend, p *Policy) bool {
 	if r.node.mode == IPTables {
 		return true
 	}
-	_, ok := r.table.hairpin[hairpinKey{b.Address, p.Key.Protocol}]
-	return ok
+	return r.table.has(hairpinKey(b, p.Key.Protocol))
 }

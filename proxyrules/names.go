@@ -18,18 +18,15 @@ const (
 
 const iptablesHashLen = 16
 
-// appendIPTablesChain appends prefix and the hash of "ns/name:port" +
-// protocol + endpoint, where endpoint is empty for all but chainEndpoint.
-func appendIPTablesChain(dst []byte, prefix string, k PortKey, endpoint string) []byte {
-	dst = append(dst, prefix...)
-	return appendHash(dst, k.String()+k.Protocol.String()+endpoint, iptablesHashLen)
+// sum is the hash that the names of a service port's iptables chains begin
+// with: of "ns/name:port" and the protocol.
+func (k PortKey) sum() [sha256.Size]byte {
+	return sha256.Sum256([]byte(k.String() + k.Protocol.String()))
 }
 
-// appendHash appends the first n characters of the base32 form of s's
-// SHA-256; 5 bytes make 8 characters.
-func appendHash(dst []byte, s string, n int) []byte {
-	sum := sha256.Sum256([]byte(s))
-	return base32.StdEncoding.AppendEncode(dst, sum[:n/8*5])
+// appendIPTablesHash appends the part of a chain's name after its prefix.
+func appendIPTablesHash(dst []byte, sum *[sha256.Size]byte) []byte {
+	return base32.StdEncoding.AppendEncode(dst, sum[:iptablesHashLen/8*5])
 }
 
 // nftables objects of one service port.
@@ -57,7 +54,8 @@ func nftName(k PortKey, endpoint string) string {
 		ip := strings.Trim(endpoint[:i], "[]")
 		s += "__" + strings.ReplaceAll(ip, ":", ".") + "/" + endpoint[i+1:]
 	}
-	name := string(appendHash(nil, s, nftHashLen)) + "-" + s
+	sum := sha256.Sum256([]byte(s))
+	name := base32.StdEncoding.EncodeToString(sum[:nftHashLen/8*5]) + "-" + s
 	if len(name) > nftNameMax {
 		name = name[:nftNameMax-3] + "..."
 	}

@@ -2,13 +2,12 @@ package proxyrules
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// elementsPerLine bounds the length of a line of the nft script.
+// elementsPerLine bounds the length of a line of the nft script, about.
 const elementsPerLine = 200
 
 // AppendNFT appends a script for nft -f that replaces table "ip kube-proxy"
@@ -17,33 +16,33 @@ const elementsPerLine = 200
 // remember is lost with the old table.
 func (r *RuleSet) AppendNFT(dst []byte) []byte {
 	w := newNFTText(r)
+	parts := make([]*nftFragment, len(r.policies))
+	size := 4096
+	for i, p := range r.policies {
+		parts[i] = w.fragment(p, r.spans.of(p))
+		size += len(parts[i].text) + len(parts[i].text)/16
+	}
+	w.out = slices.Grow(dst, size)
 	w.setup()
-	for _, p := range r.policies {
-		w.chains(p)
+	for _, f := range parts {
+		w.out = append(w.out, f.part(nftChains)...)
 	}
-	w.endpointMaps(r.policies)
-	for _, p := range r.policies {
-		w.policy(p)
-		w.collect(p)
+	w.endpointMaps(r.spans)
+	for _, f := range parts {
+		w.out = append(w.out, f.part(nftRules)...)
 	}
-	w.flushElements()
-	return append(dst, w.out...)
+	for c, name := range nftContainerNames {
+		e := w.elements(name)
+		for _, f := range parts {
+			e.add(f.part(c), f.counts[c])
+		}
+		e.close()
+	}
+	return w.out
 }
 
-// nftText writes the script. Objects come before what refers to them: maps,
-// chains, rules, and then the elements that point at chains.
-type nftText struct {
-	node   *node
-	spans  map[*Policy]spans
-	out    []byte
-	ip     string // ip, ip6: family of the table and prefix of matches
-	addr   string // ipv4_addr, ipv6_addr
-	detect string // match for pods, or ""
-
-	elements [nftContainers][]string
-}
-
-// The sets and maps that hold one element per frontend or endpoint.
+// The sets and maps that hold one element per frontend or endpoint. Their
+// numbers are those of the parts of a fragment, too.
 const (
 	setClusterIPs = iota
 	setHairpin
@@ -60,13 +59,45 @@ var nftContainerNames = [nftContainers]string{
 	"no-endpoint-services", "no-endpoint-nodeports", "firewall-ips",
 }
 
+// The other parts of a fragment.
+const (
+	nftClusterList = nftContainers + iota // elements of the endpoint maps
+	nftLocalList
+	nftChains // commands
+	nftRules
+	nftParts
+)
+
+// nftFragment is the part of one policy in the script. Parts of all policies
+// are grouped by kind: objects come before what refers to them.
+type nftFragment struct {
+	spans  spans
+	text   []byte
+	ends   [nftParts]int
+	counts [nftChains]int // of elements; each ends in ", "
+}
+
+func (f *nftFragment) part(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = f.ends[i-1]
+	}
+	return f.text[start:f.ends[i]]
+}
+
+// nftText writes commands.
+type nftText struct {
+	node *node
+	out  []byte
+	ip   string // ip, ip6: family of the table and prefix of matches
+	addr string // ipv4_addr, ipv6_addr
+	mark string
+}
+
 func newNFTText(r *RuleSet) *nftText {
-	w := &nftText{node: r.node, spans: assignSpans(r.policies), ip: "ip", addr: "ipv4_addr"}
+	w := &nftText{node: r.node, ip: "ip", addr: "ipv4_addr", mark: fmt.Sprintf("%#08x", r.node.mark)}
 	if r.node.family == IPv6 {
 		w.ip, w.addr = "ip6", "ipv6_addr"
-	}
-	if c := r.node.clusterCIDR; c.IsValid() {
-		w.detect = w.ip + " saddr " + c.String()
 	}
 	return w
 }
@@ -82,7 +113,72 @@ func (w *nftText) cmd(verb string, args ...string) {
 }
 
 func (w *nftText) rule(chain string, parts ...string) {
-	w.cmd("add rule", append([]string{chain}, parts...)...)
+	w.out = append(append(w.out, "add rule "...), w.ip...)
+	w.out = append(append(w.out, " kube-proxy "...), chain...)
+	for _, a := range parts {
+		w.out = append(append(w.out, ' '), a...)
+	}
+	w.out = append(w.out, '\n')
+}
+
+// elementLines writes "add element" commands of limited length.
+type elementLines struct {
+	w     *nftText
+	name  string
+	count int // on the open line
+}
+
+func (w *nftText) elements(container string) *elementLines {
+	return &elementLines{w: w, name: container}
+}
+
+// add appends elements, each of which ends in ", ".
+func (e *elementLines) add(text []byte, count int) {
+	if count == 0 {
+		return
+	}
+	if e.count == 0 {
+		e.w.out = append(append(e.w.out, "add element "...), e.w.ip...)
+		e.w.out = append(append(e.w.out, " kube-proxy "...), e.name...)
+		e.w.out = append(e.w.out, " { "...)
+	}
+	e.w.out = append(e.w.out, text...)
+	if e.count += count; e.count >= elementsPerLine {
+		e.close()
+	}
+}
+
+func (e *elementLines) close() {
+	if e.count > 0 {
+		e.w.out = append(e.w.out[:len(e.w.out)-len(", ")], " }\n"...)
+	}
+	e.count = 0
+}
+
+// endpointMaps fills the shared maps. They come before the rules that use
+// them: binding a rule to a map is cheap, adding an element to a map that has
+// bindings costs a step for each.
+func (w *nftText) endpointMaps(t *spanTable) {
+	for i, list := range t.maps {
+		if len(list) == 0 {
+			continue
+		}
+		w.addEndpointMap(mapAt(i))
+		e := w.elements(mapAt(i).String())
+		for k := range list {
+			f := list[k].policy.nft.Load()
+			part := nftClusterList
+			if list[k].local {
+				part = nftLocalList
+			}
+			e.add(f.part(part), f.counts[part])
+		}
+		e.close()
+	}
+}
+
+func (w *nftText) addEndpointMap(id mapID) {
+	w.cmd("add map", id.String(), "{ typeof numgen random mod 2 :", w.ip, "daddr .", id.protocol.String(), "dport ; }")
 }
 
 func (w *nftText) setup() {
@@ -131,29 +227,31 @@ func (w *nftText) sets() {
 		mapServiceIPs: tuple, mapNodePorts: ports, mapNoEndpointServices: tuple, mapNoEndpointNodePorts: ports, mapFirewallIPs: tuple,
 	}
 	for i, name := range nftContainerNames {
-		verb := "add map"
-		if i <= setHairpin {
-			verb = "add set"
-		}
-		w.cmd(verb, name, "{ "+types[i]+" }")
+		w.cmd("add "+containerKind(i), name, "{ "+types[i]+" }")
 	}
 	if w.node.nodePorts == nil {
 		return
 	}
 	w.cmd("add set", "nodeport-ips", "{ type "+w.addr+" ; }")
-	var ips []string
+	e := w.elements("nodeport-ips")
 	for _, ip := range w.node.nodePortIPs {
 		if !ip.IsLoopback() {
-			ips = append(ips, ip.String())
+			e.add([]byte(ip.String()+", "), 1)
 		}
 	}
-	w.addElements("nodeport-ips", ips)
+	e.close()
+}
+
+func containerKind(i int) string {
+	if i <= setHairpin {
+		return "set"
+	}
+	return "map"
 }
 
 func (w *nftText) setupRules() {
 	n := w.node
-	mark := fmt.Sprintf("%#08x", n.mark)
-	w.rule("masquerading", "mark and", mark, "!= 0 mark set mark xor", mark, "masquerade fully-random")
+	w.rule("masquerading", "mark and", w.mark, "!= 0 mark set mark xor", w.mark, "masquerade fully-random")
 	w.rule("masquerading", "ct status dnat", w.ip, "saddr .", w.ip, "daddr . meta l4proto . th dport @hairpin-connections masquerade fully-random")
 	w.rule("cluster-ips-check", w.ip, `daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"`)
 	for _, c := range n.serviceCIDRs {
@@ -171,39 +269,93 @@ func (w *nftText) setupRules() {
 		}
 	}
 	w.rule("nodeport-endpoints-check", dest, "meta l4proto . th dport vmap @no-endpoint-nodeports")
-	markRule := "mark set mark or " + mark
+	markRule := "mark set mark or " + w.mark
 	switch {
 	case n.masqueradeAll:
 		w.rule("services", w.ip, "daddr @cluster-ips", markRule, `comment "masquerade all clusterIP traffic"`)
-	case w.detect != "":
+	case n.clusterCIDR.IsValid():
 		w.rule("services", w.ip, "daddr @cluster-ips", w.ip, "saddr !=", n.clusterCIDR.String(), markRule, `comment "masquerade clusterIP traffic from outside cluster"`)
 	}
 	w.rule("services", tuple+"service-ips")
 	w.rule("services", fib+dest, "meta l4proto . th dport vmap @service-nodeports")
 }
 
+// fragment returns the part of p, from where it is kept or made anew.
+func (w *nftText) fragment(p *Policy, s spans) *nftFragment {
+	if f := p.nft.Load(); f != nil && f.spans == s {
+		return f
+	}
+	saved := w.out
+	f := &nftFragment{spans: s}
+	names := namesOf(p)
+	w.out = make([]byte, 0, 256+len(p.Key.String())*8+len(p.Reachable)*40)
+	w.collect(p, names, f)
+	w.list(f, nftClusterList, s.cluster, p.Cluster)
+	w.list(f, nftLocalList, s.local, p.Local)
+	w.chains(p, names)
+	f.ends[nftChains] = len(w.out)
+	w.rules(p, names, s)
+	f.ends[nftRules] = len(w.out)
+	f.text, w.out = w.out, saved
+	p.nft.Store(f)
+	return f
+}
+
+// list writes the elements of an endpoint map.
+func (w *nftText) list(f *nftFragment, part int, s span, list []Backend) {
+	if s.n > 0 {
+		for i := range list {
+			w.out = appendEndpointElement(w.out, s.base+uint32(i), &list[i])
+			w.out = append(w.out, ", "...)
+		}
+		f.counts[part] = len(list)
+	}
+	f.ends[part] = len(w.out)
+}
+
+func appendEndpointElement(dst []byte, index uint32, b *Backend) []byte {
+	dst = strconv.AppendUint(dst, uint64(index), 10)
+	dst = b.Address.Addr().AppendTo(append(dst, " : "...))
+	return strconv.AppendUint(append(dst, " . "...), uint64(b.Address.Port()), 10)
+}
+
 // nftNames are the objects of one policy.
-type nftNames struct{ base, cluster, local, external, firewall string }
+type nftNames struct{ cluster, local, external, firewall string }
 
 func namesOf(p *Policy) nftNames {
 	b := nftName(p.Key, "")
-	return nftNames{b, nftCluster + b, nftLocal + b, nftExternal + b, nftFirewall + b}
+	return nftNames{nftCluster + b, nftLocal + b, nftExternal + b, nftFirewall + b}
+}
+
+func (n nftNames) internal(p *Policy) string {
+	if p.InternalLocal {
+		return n.local
+	}
+	return n.cluster
+}
+
+// chainsOf lists the chains that p has, without those of its endpoints.
+func (n nftNames) chainsOf(p *Policy) []string {
+	var out []string
+	if len(p.Cluster) > 0 {
+		out = append(out, n.cluster)
+	}
+	if len(p.Local) > 0 {
+		out = append(out, n.local)
+	}
+	if p.HasEndpoints && p.externallyAccessible() {
+		out = append(out, n.external)
+	}
+	if p.hasFirewall() {
+		out = append(out, n.firewall)
+	}
+	return out
 }
 
 // chains creates the chains of p, and its affinity sets.
-func (w *nftText) chains(p *Policy) {
-	names := namesOf(p)
-	if len(p.Cluster) > 0 {
-		w.cmd("add chain", names.cluster)
-	}
-	if len(p.Local) > 0 {
-		w.cmd("add chain", names.local)
-	}
-	if p.HasEndpoints && p.externallyAccessible() {
-		w.cmd("add chain", names.external)
-	}
-	if p.hasFirewall() {
-		w.cmd("add chain", names.firewall)
+func (w *nftText) chains(p *Policy, names nftNames) {
+	for _, c := range names.chainsOf(p) {
+		w.cmd("add chain", c)
 	}
 	if p.Affinity == 0 {
 		return
@@ -211,54 +363,29 @@ func (w *nftText) chains(p *Policy) {
 	for i := range p.Reachable {
 		name := nftName(p.Key, p.Reachable[i].text)
 		w.cmd("add chain", nftEndpoint+name)
-		w.cmd("add set", nftAffinity+name, "{ type", w.addr, "; flags dynamic,timeout ; timeout", strconv.Itoa(int(p.Affinity.Seconds()))+"s ; }")
+		w.affinitySet(p, name)
 	}
+}
+
+func (w *nftText) affinitySet(p *Policy, name string) {
+	w.cmd("add set", nftAffinity+name, "{ type", w.addr, "; flags dynamic,timeout ; timeout", strconv.Itoa(int(p.Affinity.Seconds()))+"s ; }")
 }
 
 func (p *Policy) hasFirewall() bool { return len(p.LoadBalancerIPs) > 0 && len(p.SourceRanges) > 0 }
 
-// endpointMaps fills the shared maps. They come before the rules that use
-// them: binding a rule to a map is cheap, adding an element to a map that has
-// bindings costs a step for each.
-func (w *nftText) endpointMaps(policies []*Policy) {
-	byMap := map[mapID][]string{}
-	add := func(s span, list []Backend) {
-		for i := range list {
-			b := &list[i]
-			byMap[s.id] = append(byMap[s.id], fmt.Sprintf("%d : %s . %d", s.base+uint32(i), b.Address.Addr(), b.Address.Port()))
-		}
-	}
-	for _, p := range policies {
-		if s, ok := w.spans[p]; ok {
-			add(s.cluster, p.Cluster)
-			add(s.local, p.Local)
-		}
-	}
-	for _, id := range slices.SortedFunc(maps.Keys(byMap), mapID.compare) {
-		w.cmd("add map", id.String(), "{ typeof numgen random mod 2 :", w.ip, "daddr .", id.protocol.String(), "dport ; }")
-		w.addElements(id.String(), byMap[id])
-	}
-}
-
-// policy writes the rules of p's chains.
-func (w *nftText) policy(p *Policy) {
-	names := namesOf(p)
+// rules writes the rules of p's chains.
+func (w *nftText) rules(p *Policy, names nftNames, s spans) {
 	w.external(p, names)
 	if p.hasFirewall() {
-		var sources []string
 		for _, r := range p.SourceRanges {
-			sources = append(sources, r.String())
+			w.rule(names.firewall, w.ip, "saddr", r.String(), "return")
 		}
 		for _, ip := range w.node.allowedVIPs(p) {
-			sources = append(sources, ip.String())
-		}
-		for _, s := range sources {
-			w.rule(names.firewall, w.ip, "saddr", s, "return")
+			w.rule(names.firewall, w.ip, "saddr", ip.String(), "return")
 		}
 		w.rule(names.firewall, "drop")
 	}
 	if p.Affinity == 0 {
-		s := w.spans[p]
 		w.spread(p, names.cluster, s.cluster)
 		w.spread(p, names.local, s.local)
 		return
@@ -277,12 +404,12 @@ func (w *nftText) external(p *Policy, names nftNames) {
 	if !p.HasEndpoints || !p.externallyAccessible() {
 		return
 	}
-	markRule := fmt.Sprintf("mark set mark or %#08x", w.node.mark)
+	markRule := "mark set mark or " + w.mark
 	if !p.ExternalLocal {
 		w.rule(names.external, markRule, `comment "masquerade"`)
 	} else {
-		if w.detect != "" {
-			w.rule(names.external, w.detect, "goto", names.cluster, `comment "short-circuit pod traffic"`)
+		if w.node.clusterCIDR.IsValid() {
+			w.rule(names.external, w.ip, "saddr", w.node.clusterCIDR.String(), "goto", names.cluster, `comment "short-circuit pod traffic"`)
 		}
 		w.rule(names.external, "fib saddr type local", markRule, `comment "masquerade local traffic"`)
 		w.rule(names.external, "fib saddr type local goto", names.cluster, `comment "short-circuit local traffic"`)
@@ -314,21 +441,41 @@ func (w *nftText) stick(p *Policy, chain string, list []Backend) {
 	for i := range list {
 		name := nftName(p.Key, list[i].text)
 		w.rule(chain, w.ip, "saddr @"+nftAffinity+name, "goto", nftEndpoint+name)
-		choices = append(choices, fmt.Sprintf("%d : goto %s", i, nftEndpoint+name))
+		choices = append(choices, strconv.Itoa(i)+" : goto "+nftEndpoint+name)
 	}
 	w.rule(chain, "numgen random mod", strconv.Itoa(len(list)), "vmap {", strings.Join(choices, ", "), "}")
 }
 
-// collect gathers p's elements of the sets and maps.
-func (w *nftText) collect(p *Policy) {
-	names := namesOf(p)
+// element is one of a set, or of a map when it has a value.
+type element struct{ key, value string }
+
+func (e element) String() string {
+	if e.value == "" {
+		return e.key
+	}
+	return e.key + " : " + e.value
+}
+
+// collect writes p's elements of the sets and maps, container by container.
+func (w *nftText) collect(p *Policy, names nftNames, f *nftFragment) {
+	var all [nftContainers][]element
+	p.elements(names, func(c int, e element) { all[c] = append(all[c], e) })
+	for c, list := range all {
+		for _, e := range list {
+			w.out = append(append(w.out, e.String()...), ", "...)
+		}
+		f.counts[c], f.ends[c] = len(list), len(w.out)
+	}
+}
+
+// elements calls add for each element that p has in a set or map.
+func (p *Policy) elements(names nftNames, add func(container int, e element)) {
 	proto := p.Key.Protocol.String()
-	add := func(c int, element string) { w.elements[c] = append(w.elements[c], element) }
-	add(setClusterIPs, p.ClusterIP.String())
+	add(setClusterIPs, element{key: p.ClusterIP.String()})
 	for i := range p.Reachable {
 		if b := &p.Reachable[i]; b.Local {
 			ip := b.Address.Addr().String()
-			add(setHairpin, fmt.Sprintf("%s . %s . %s . %d", ip, ip, proto, b.Address.Port()))
+			add(setHairpin, element{key: ip + " . " + ip + " . " + proto + " . " + strconv.Itoa(int(b.Address.Port()))})
 		}
 	}
 	verdict := "goto reject-chain"
@@ -336,43 +483,21 @@ func (w *nftText) collect(p *Policy) {
 		verdict = "drop"
 	}
 	for k, kinds := range p.captures() {
-		key := fmt.Sprintf("%s . %s . %d", k.addr, proto, k.port)
-		served, unserved := mapServiceIPs, mapNoEndpointServices
-		if kinds.has(NodePortFrontend) {
-			key = fmt.Sprintf("%s . %d", proto, k.port)
-			served, unserved = mapNodePorts, mapNoEndpointNodePorts
+		key, served, unserved := proto+" . "+strconv.Itoa(int(k.port)), mapNodePorts, mapNoEndpointNodePorts
+		if !kinds.has(NodePortFrontend) {
+			key, served, unserved = k.addr.String()+" . "+key, mapServiceIPs, mapNoEndpointServices
 		}
 		switch {
-		case kinds != 1<<ClusterIPFrontend && p.HasEndpoints:
-			add(served, key+" : goto "+names.external)
+		case !kinds.onlyClusterIP() && p.HasEndpoints:
+			add(served, element{key, "goto " + names.external})
 		case kinds.has(ClusterIPFrontend) && len(p.internal()) > 0:
-			add(served, key+" : goto "+names.internal(p))
+			add(served, element{key, "goto " + names.internal(p)})
 		}
 		if p.lacks(kinds) {
-			add(unserved, key+" : "+verdict)
+			add(unserved, element{key, verdict})
 		}
 		if kinds.has(LoadBalancerFrontend) && p.hasFirewall() {
-			add(mapFirewallIPs, key+" : goto "+names.firewall)
+			add(mapFirewallIPs, element{key, "goto " + names.firewall})
 		}
-	}
-}
-
-func (n nftNames) internal(p *Policy) string {
-	if p.InternalLocal {
-		return n.local
-	}
-	return n.cluster
-}
-
-func (w *nftText) flushElements() {
-	for i, elements := range w.elements {
-		slices.Sort(elements)
-		w.addElements(nftContainerNames[i], slices.Compact(elements))
-	}
-}
-
-func (w *nftText) addElements(container string, elements []string) {
-	for chunk := range slices.Chunk(elements, elementsPerLine) {
-		w.cmd("add element", container, "{", strings.Join(chunk, ", "), "}")
 	}
 }

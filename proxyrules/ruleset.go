@@ -1,7 +1,10 @@
 package proxyrules
 
 import (
+	"crypto/sha256"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -102,7 +105,11 @@ type Policy struct {
 	SourceRanges        []netip.Prefix
 	HealthCheckNodePort uint16
 
-	lost map[frontKey]bool // addresses that an earlier service port holds
+	lost map[frontKey]PortKey // addresses that another service port holds
+	sum  [sha256.Size]byte    // of the key; names and places follow from it
+
+	iptables atomic.Pointer[iptablesFragment] // made when first needed
+	nft      atomic.Pointer[nftFragment]
 }
 
 // FrontendKind says which field of a Service an address comes from.
@@ -142,12 +149,13 @@ type Frontend struct {
 // each with the policy that says which backends it reaches. It is immutable;
 // all methods may be called concurrently.
 type RuleSet struct {
-	node        *node
-	policies    []*Policy
-	frontends   []Frontend
-	refused     []*InputError
-	diagnostics []Diagnostic
-	table       *table
+	node      *node
+	policies  []*Policy
+	endpoints int // of all policies
+	refused   []*InputError
+	notices   []Diagnostic
+	table     *table
+	spans     *spanTable
 }
 
 // Diagnostic is something about the input that the rules cannot express or
@@ -163,14 +171,42 @@ func (r *RuleSet) Policies() []*Policy { return r.policies }
 
 // Frontends returns the addresses that are captured, in the order of their
 // policies.
-func (r *RuleSet) Frontends() []Frontend { return r.frontends }
+func (r *RuleSet) Frontends() []Frontend {
+	var out []Frontend
+	for _, p := range r.policies {
+		for f := range p.eachFrontend {
+			if !p.loses(f.key()) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// loses: another service port holds the address.
+func (p *Policy) loses(k frontKey) bool {
+	_, lost := p.lost[k]
+	return lost
+}
 
 // Refused lists the objects left out because of Config.SkipRefused.
 func (r *RuleSet) Refused() []*InputError { return r.refused }
 
 // Diagnostics lists conflicts and values that were skipped, as upstream
 // skips them, sorted.
-func (r *RuleSet) Diagnostics() []Diagnostic { return r.diagnostics }
+func (r *RuleSet) Diagnostics() []Diagnostic {
+	out := notices(slices.Clone(r.notices))
+	for _, p := range r.policies {
+		for f := range p.eachFrontend {
+			if holder, lost := p.lost[f.key()]; lost {
+				out.add("Service "+p.Key.Namespace+"/"+p.Key.Service, f.Kind.String(), f.text(),
+					"already held by Service port "+holder.String()+", which keeps it")
+			}
+		}
+	}
+	slices.SortFunc(out, compareDiagnostics)
+	return slices.CompactFunc(out, func(a, b Diagnostic) bool { return a == b })
+}
 
 // Family returns the IP family the rules are for.
 func (r *RuleSet) Family() Family { return r.node.family }

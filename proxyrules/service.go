@@ -66,16 +66,28 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	out := make([]*Policy, len(s.Spec.Ports))
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
-		policy := shared
 		proto, _ := ParseProtocol(p.Protocol)
 		if p.Protocol == "" {
 			proto = TCP
 		}
+		policy := shared.clone()
 		policy.Key = PortKey{s.Metadata.Namespace, s.Metadata.Name, p.Name, proto}
 		policy.Port, policy.NodePort = uint16(p.Port), uint16(p.NodePort)
-		out[i] = &policy
+		policy.sum = policy.Key.sum()
+		out[i] = policy
 	}
 	return out, nil
+}
+
+// clone copies a policy without the texts made for it.
+func (p *Policy) clone() *Policy {
+	return &Policy{
+		Key: p.Key, All: p.All, Cluster: p.Cluster, Local: p.Local, Reachable: p.Reachable,
+		HasEndpoints: p.HasEndpoints, Topology: p.Topology, InternalLocal: p.InternalLocal,
+		ExternalLocal: p.ExternalLocal, Affinity: p.Affinity, ClusterIP: p.ClusterIP, Port: p.Port,
+		NodePort: p.NodePort, ExternalIPs: p.ExternalIPs, LoadBalancerIPs: p.LoadBalancerIPs,
+		SourceRanges: p.SourceRanges, HealthCheckNodePort: p.HealthCheckNodePort, lost: p.lost, sum: p.sum,
+	}
 }
 
 // validate refuses what must not reach rule text or cannot be a Service.

@@ -1,7 +1,6 @@
 package proxyrules
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -27,8 +26,15 @@ type mapID struct {
 
 func (m mapID) String() string { return fmt.Sprintf("endpoints-%s-%02x", m.protocol, m.shard) }
 
-func (m mapID) compare(o mapID) int {
-	return cmpOr(int(m.protocol)-int(o.protocol), int(m.shard)-int(o.shard))
+// index numbers the maps, protocol by protocol.
+func (m mapID) index() int {
+	return slices.Index(spanProtocols[:], m.protocol)*endpointMaps + int(m.shard)
+}
+
+var spanProtocols = [...]Protocol{TCP, UDP, SCTP}
+
+func mapAt(index int) mapID {
+	return mapID{spanProtocols[index/endpointMaps], uint8(index % endpointMaps)}
 }
 
 // span is the part of an endpoint map that a list of backends occupies:
@@ -39,51 +45,132 @@ type span struct {
 	n    uint32
 }
 
-// assignSpans gives each list of backends its span. Where it lies follows
-// from a hash of the service port, so that the services which exist decide
-// about it and not the order in which they came; lists that would overlap
-// are moved up, in the order of the policies.
-func assignSpans(policies []*Policy) map[*Policy]spans {
-	out := make(map[*Policy]spans, len(policies))
-	taken := map[mapID][]span{}
-	for _, p := range policies {
-		if p.Affinity != 0 {
-			continue
+// spans are those of a policy's two lists; n is 0 where there is none.
+type spans struct{ cluster, local span }
+
+// placement is a list of backends in its place.
+type placement struct {
+	policy *Policy
+	local  bool
+	span   span
+}
+
+func (p *placement) list() []Backend {
+	if p.local {
+		return p.policy.Local
+	}
+	return p.policy.Cluster
+}
+
+// spanTable says where each list of backends lies. It is never changed; an
+// edit replaces the maps that it touches.
+//
+// Where a list lies follows from a hash of the service port, so that the
+// services which exist decide about it and not the order in which they came.
+// Lists that would overlap are moved up, in the order of their policies.
+type spanTable struct {
+	maps [len(spanProtocols) * endpointMaps][]placement // by policy, cluster before local
+}
+
+// wish says where a list of a policy would like to be. Bytes 10 and up of the
+// hash are not a part of any name.
+func (p *Policy) wish(local bool) span {
+	list, at := p.Cluster, 10
+	if local {
+		list, at = p.Local, 16
+	}
+	if p.Affinity != 0 || len(list) == 0 {
+		return span{} // affinity needs a chain per backend, and so no map
+	}
+	return span{
+		id:   mapID{p.Key.Protocol, p.sum[at]},
+		base: binary.BigEndian.Uint32(p.sum[at+1:]),
+		n:    uint32(len(list)),
+	}
+}
+
+// of finds the spans of a policy.
+func (t *spanTable) of(p *Policy) spans {
+	return spans{t.find(p, false), t.find(p, true)}
+}
+
+func (t *spanTable) find(p *Policy, local bool) span {
+	w := p.wish(local)
+	if w.n == 0 {
+		return span{}
+	}
+	for i, list := 0, t.maps[w.id.index()]; i < len(list); i++ {
+		if list[i].policy == p && list[i].local == local {
+			return list[i].span
 		}
-		out[p] = spans{
-			cluster: place(taken, p.Key, "cluster", len(p.Cluster)),
-			local:   place(taken, p.Key, "local", len(p.Local)),
+	}
+	return span{}
+}
+
+// edit returns a table without the policies in old and with those in added.
+func (t *spanTable) edit(old, added []*Policy) *spanTable {
+	out := &spanTable{maps: t.maps}
+	var touched [len(t.maps)]bool
+	for _, p := range old {
+		out.each(p, func(i int, _ bool) {
+			if !touched[i] {
+				out.maps[i], touched[i] = slices.Clone(out.maps[i]), true
+			}
+			out.maps[i] = slices.DeleteFunc(out.maps[i], func(q placement) bool { return q.policy == p })
+		})
+	}
+	for _, p := range added {
+		out.each(p, func(i int, local bool) {
+			if !touched[i] {
+				out.maps[i], touched[i] = slices.Clone(out.maps[i]), true
+			}
+			out.maps[i] = append(out.maps[i], placement{policy: p, local: local})
+		})
+	}
+	for i := range out.maps {
+		if touched[i] {
+			place(out.maps[i])
 		}
 	}
 	return out
 }
 
-type spans struct{ cluster, local span }
+// each calls do for the maps in which p has a list.
+func (t *spanTable) each(p *Policy, do func(index int, local bool)) {
+	for _, local := range []bool{false, true} {
+		if w := p.wish(local); w.n > 0 {
+			do(w.id.index(), local)
+		}
+	}
+}
 
-func place(taken map[mapID][]span, k PortKey, list string, n int) span {
-	if n == 0 {
-		return span{}
-	}
-	sum := sha256.Sum256([]byte(list + " " + k.Protocol.String() + " " + k.String()))
-	s := span{id: mapID{k.Protocol, sum[0]}, base: binary.BigEndian.Uint32(sum[1:]), n: uint32(n)}
-	used := taken[s.id]
-	if s.base > ^uint32(0)-s.n {
-		s.base = 0
-	}
-	// The first span that ends after ours begins is where we must fit in.
-	i, _ := slices.BinarySearchFunc(used, s.base, func(u span, base uint32) int {
-		if u.base+u.n <= base {
-			return -1
-		}
-		return 1
+// place gives every list of one map its span.
+func place(list []placement) {
+	slices.SortFunc(list, func(a, b placement) int {
+		return cmpOr(a.policy.Key.compare(b.policy.Key), cmpBool(a.local, b.local))
 	})
-	for i < len(used) && used[i].base < s.base+s.n {
-		s.base = used[i].base + used[i].n
-		i++
+	taken := make([]span, 0, len(list)) // by base
+	for i := range list {
+		p := &list[i]
+		s := p.policy.wish(p.local)
 		if s.base > ^uint32(0)-s.n {
-			s.base, i = 0, 0
+			s.base = 0
 		}
+		// The first span that ends after ours begins is where we must fit in.
+		at, _ := slices.BinarySearchFunc(taken, s.base, func(u span, base uint32) int {
+			if u.base+u.n <= base {
+				return -1
+			}
+			return 1
+		})
+		for at < len(taken) && taken[at].base < s.base+s.n {
+			s.base = taken[at].base + taken[at].n
+			at++
+			if s.base > ^uint32(0)-s.n {
+				s.base, at = 0, 0
+			}
+		}
+		taken = slices.Insert(taken, at, s)
+		p.span = s
 	}
-	taken[s.id] = slices.Insert(used, i, s)
-	return s
 }

@@ -2,6 +2,8 @@ package proxyrules
 
 import (
 	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
 	"net/netip"
 )
 
@@ -10,119 +12,251 @@ type kindSet uint8
 
 func (s kindSet) has(k FrontendKind) bool { return s&(1<<k) != 0 }
 
-// capture is what is known about one (address, protocol, port): the policy
-// that holds it, and the fields of the Service that name it.
-type capture struct {
-	policy *Policy
-	kinds  kindSet
+// onlyClusterIP: nothing from outside leads here.
+func (s kindSet) onlyClusterIP() bool { return s == 1<<ClusterIPFrontend }
+
+// tableKey is an address with a use: a frontend, a cluster IP as such, or a
+// local backend.
+type tableKey struct {
+	hi, lo uint64 // IPv6 address; IPv4: hi 0, lo the address
+	use    uint32 // port<<8 | protocol, with one of the bits below
 }
 
-// key4 packs an IPv4 frontend, or a node port with address 0, into a word;
-// a map over words is about twice as fast as one over netip.Addr.
-type key4 uint64
-
-type key6 struct {
-	hi, lo       uint64
-	portProtocol uint32
-}
-
-// table answers which policy captures a destination.
-type table struct {
-	v4         map[key4]capture
-	v6         map[key6]capture
-	nodePorts  map[uint32]*Policy // port<<8 | protocol
-	clusterIPs map[netip.Addr]struct{}
-	hairpin    map[hairpinKey]struct{}
-	health     map[uint16]struct{} // health check node ports, TCP
-	// crossed: some backend's address is one that a filter looks at, so that
-	// DNAT is not the end of the story.
-	crossed bool
-}
-
-// hairpinKey is an element of nftables' set hairpin-connections.
-type hairpinKey struct {
-	endpoint netip.AddrPort
-	protocol Protocol
-}
+const (
+	useClusterIP = 1 << 31 // the address is some Service's cluster IP
+	useHairpin   = 1 << 30 // a backend on this node
+	useNodePort  = 1 << 29 // no address: a node port
+	useHealth    = 1 << 28 // no address: a health check node port
+)
 
 func portProtocol(port uint16, p Protocol) uint32 { return uint32(port)<<8 | uint32(p) }
 
-func packKey4(a netip.Addr, port uint16, p Protocol) key4 {
-	b := a.As4()
-	return key4(binary.BigEndian.Uint32(b[:]))<<32 | key4(portProtocol(port, p))
-}
-
-func packKey6(a netip.Addr, port uint16, p Protocol) key6 {
+func addressKey(a netip.Addr, use uint32) tableKey {
+	if a.Is4() {
+		b := a.As4()
+		return tableKey{lo: uint64(binary.BigEndian.Uint32(b[:])), use: use}
+	}
 	b := a.As16()
-	return key6{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), portProtocol(port, p)}
+	return tableKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), use}
 }
 
-func newTable(r *RuleSet) *table {
-	t := &table{
-		nodePorts:  map[uint32]*Policy{},
-		clusterIPs: make(map[netip.Addr]struct{}, len(r.policies)),
-		hairpin:    map[hairpinKey]struct{}{},
-		health:     map[uint16]struct{}{},
-	}
-	if r.node.family == IPv4 {
-		t.v4 = make(map[key4]capture, len(r.frontends))
-	} else {
-		t.v6 = make(map[key6]capture, len(r.frontends))
-	}
-	for _, f := range r.frontends {
-		t.add(f)
-	}
-	for _, p := range r.policies {
-		t.clusterIPs[p.ClusterIP] = struct{}{}
-		if p.HealthCheckNodePort != 0 {
-			t.health[p.HealthCheckNodePort] = struct{}{}
-		}
-		for i := range p.Reachable {
-			if b := &p.Reachable[i]; b.Local {
-				t.hairpin[hairpinKey{b.Address, p.Key.Protocol}] = struct{}{}
-			}
-		}
-	}
-	t.crossed = r.crosses(t)
-	return t
+func nodePortKey(port uint16, p Protocol) tableKey {
+	return tableKey{use: useNodePort | portProtocol(port, p)}
 }
 
-// crosses looks for backends that filters might stop.
-func (r *RuleSet) crosses(t *table) bool {
-	for _, p := range r.policies {
-		for i := range p.Reachable {
-			a := p.Reachable[i].Address
-			_, captured := t.at(a.Addr(), a.Port(), p.Key.Protocol)
-			_, clusterIP := t.clusterIPs[a.Addr()]
-			if captured || clusterIP || prefixesContain(r.node.serviceCIDRs, a.Addr()) ||
-				r.node.isLocal(a.Addr()) && t.nodePorts[portProtocol(a.Port(), p.Key.Protocol)] != nil {
-				return true
-			}
-		}
-	}
-	return false
+// entry is what is known about a key: for frontends the policy that holds it
+// and the fields that name it, for the other uses how many policies share it.
+type entry struct {
+	key    tableKey
+	kinds  kindSet
+	count  uint32 // 0: the slot is free
+	policy *Policy
 }
 
-func (t *table) add(f Frontend) {
-	if f.Kind == NodePortFrontend {
-		t.nodePorts[portProtocol(f.Port, f.Protocol)] = f.Policy
+// table maps keys to entries, by open addressing in shards. It is never
+// changed: a tableEdit copies the shards that it touches, so that one changed
+// service costs a shard or two and readers need no lock.
+type table struct {
+	seed   uint64
+	shards [tableShards]*tableShard
+	// taken has a bit for the hash of every address in the table, and maybe
+	// some for addresses that left: backends whose bit is clear are certain
+	// not to be captured themselves.
+	taken *[takenWords]uint64
+}
+
+const (
+	tableShards = 256
+	takenWords  = 1024
+)
+
+type tableShard struct {
+	slots []entry // a power of two, at most three quarters in use
+	used  int
+}
+
+// hash mixes a key with the seed, which keeps those who choose addresses
+// from choosing collisions.
+func (t *table) hash(k tableKey) uint64 {
+	h := (k.lo ^ t.seed) * 0x9e3779b97f4a7c15
+	h = (bits.RotateLeft64(h, 32) ^ k.hi ^ uint64(k.use)<<33) * 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
+func (t *table) find(k tableKey) *entry {
+	h := t.hash(k)
+	s := t.shards[h%tableShards]
+	if s == nil {
+		return nil
+	}
+	mask := uint64(len(s.slots) - 1)
+	for i := h / tableShards; ; i++ {
+		e := &s.slots[i&mask]
+		if e.count == 0 {
+			return nil
+		}
+		if e.key == k {
+			return e
+		}
+	}
+}
+
+func (t *table) has(k tableKey) bool { return t.find(k) != nil }
+
+// at finds what captures an address.
+func (t *table) at(a netip.Addr, port uint16, p Protocol) *entry {
+	return t.find(addressKey(a, portProtocol(port, p)))
+}
+
+func (t *table) nodePort(port uint16, p Protocol) *Policy {
+	if e := t.find(nodePortKey(port, p)); e != nil {
+		return e.policy
+	}
+	return nil
+}
+
+func (t *table) isClusterIP(a netip.Addr) bool { return t.has(addressKey(a, useClusterIP)) }
+
+func hairpinKey(b *Backend, p Protocol) tableKey {
+	return addressKey(b.Address.Addr(), useHairpin|portProtocol(b.Address.Port(), p))
+}
+
+// maybeTaken is false when nothing in the table has the address.
+func (t *table) maybeTaken(a netip.Addr) bool {
+	word, bit := takenBit(a)
+	return t.taken[word]&bit != 0
+}
+
+func takenBit(a netip.Addr) (word uint32, bit uint64) {
+	k := addressKey(a, 0)
+	h := uint32(((k.hi ^ k.lo) * 0x9e3779b97f4a7c15) >> 48)
+	return h / 64, 1 << (h % 64)
+}
+
+// tableEdit makes a new table out of one that stays as it is.
+type tableEdit struct {
+	t     table
+	owned [tableShards]bool
+	taken bool
+}
+
+func newTable() *table {
+	return &table{seed: maphash.Comparable(maphash.MakeSeed(), 0), taken: new([takenWords]uint64)}
+}
+
+func (t *table) edit() *tableEdit { return &tableEdit{t: *t} }
+
+func (e *tableEdit) done() *table { return &e.t }
+
+// own returns the shard of a hash, copied if others can see it.
+func (e *tableEdit) own(h uint64) *tableShard {
+	i := h % tableShards
+	s := e.t.shards[i]
+	switch {
+	case s == nil:
+		s = &tableShard{slots: make([]entry, 8)}
+	case !e.owned[i]:
+		s = &tableShard{slots: append([]entry(nil), s.slots...), used: s.used}
+	}
+	e.t.shards[i], e.owned[i] = s, true
+	return s
+}
+
+// slot returns the entry of a key, which it makes if need be.
+func (e *tableEdit) slot(k tableKey) *entry {
+	h := e.t.hash(k)
+	s := e.own(h)
+	if 4*(s.used+1) > 3*len(s.slots) {
+		e.resize(s, 2*len(s.slots))
+	}
+	at := s.free(h, k)
+	if at.count == 0 {
+		*at = entry{key: k}
+		s.used++
+	}
+	return at
+}
+
+// free finds the slot of a key, or the one where it belongs.
+func (s *tableShard) free(h uint64, k tableKey) *entry {
+	mask := uint64(len(s.slots) - 1)
+	for i := h / tableShards; ; i++ {
+		if at := &s.slots[i&mask]; at.count == 0 || at.key == k {
+			return at
+		}
+	}
+}
+
+func (e *tableEdit) resize(s *tableShard, n int) {
+	old := s.slots
+	s.slots = make([]entry, n)
+	for i := range old {
+		if old[i].count > 0 {
+			*s.free(e.t.hash(old[i].key), old[i].key) = old[i]
+		}
+	}
+}
+
+// release takes one use of a key back.
+func (e *tableEdit) release(k tableKey) {
+	h := e.t.hash(k)
+	s := e.own(h)
+	at := s.free(h, k)
+	if at.count--; at.count == 0 {
+		s.used--
+		e.resize(s, len(s.slots)) // closes the gap in the probe sequences
+	}
+}
+
+// take marks an address as one that the table has.
+func (e *tableEdit) take(a netip.Addr) {
+	word, bit := takenBit(a)
+	if e.t.taken[word]&bit != 0 {
 		return
 	}
-	if t.v4 != nil {
-		k := packKey4(f.Address, f.Port, f.Protocol)
-		t.v4[k] = capture{f.Policy, t.v4[k].kinds | 1<<f.Kind}
-		return
+	if !e.taken {
+		c := *e.t.taken
+		e.t.taken, e.taken = &c, true
 	}
-	k := packKey6(f.Address, f.Port, f.Protocol)
-	t.v6[k] = capture{f.Policy, t.v6[k].kinds | 1<<f.Kind}
+	e.t.taken[word] |= bit
 }
 
-// at finds the capture of an address of the table's family.
-func (t *table) at(a netip.Addr, port uint16, p Protocol) (capture, bool) {
-	if t.v4 != nil {
-		c, ok := t.v4[packKey4(a, port, p)]
-		return c, ok
+// keys calls do for every key that a policy uses; kinds is 0 for those that
+// policies share.
+func (p *Policy) keys(do func(k tableKey, kinds kindSet)) {
+	for k, kinds := range p.captures() {
+		if kinds.has(NodePortFrontend) {
+			do(nodePortKey(k.port, k.protocol), kinds)
+		} else {
+			do(addressKey(k.addr, portProtocol(k.port, k.protocol)), kinds)
+		}
 	}
-	c, ok := t.v6[packKey6(a, port, p)]
-	return c, ok
+	do(addressKey(p.ClusterIP, useClusterIP), 0)
+	if p.HealthCheckNodePort != 0 {
+		do(tableKey{use: useHealth | uint32(p.HealthCheckNodePort)}, 0)
+	}
+	for i := range p.Reachable {
+		if b := &p.Reachable[i]; b.Local {
+			do(hairpinKey(b, p.Key.Protocol), 0)
+		}
+	}
+}
+
+func (e *tableEdit) add(p *Policy) {
+	p.keys(func(k tableKey, kinds kindSet) {
+		at := e.slot(k)
+		at.count++
+		if kinds != 0 {
+			at.policy, at.kinds = p, kinds
+		}
+	})
+	for f := range p.eachFrontend {
+		if f.Kind != NodePortFrontend {
+			e.take(f.Address)
+		}
+	}
+}
+
+func (e *tableEdit) remove(p *Policy) {
+	p.keys(func(k tableKey, _ kindSet) { e.release(k) })
 }

@@ -80,7 +80,7 @@ func (t *tracer) decide(v Verdict, p *Policy) {
 // holds tells whether p captures the flow at an address of one of the kinds.
 func (t *tracer) holds(p *Policy, kinds ...FrontendKind) bool {
 	for f := range p.eachFrontend {
-		if p.lost[f.key()] || f.Protocol != t.t.Flow.Protocol || f.Port != t.port {
+		if p.loses(f.key()) || f.Protocol != t.t.Flow.Protocol || f.Port != t.port {
 			continue
 		}
 		for _, k := range kinds {
