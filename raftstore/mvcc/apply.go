@@ -168,7 +168,7 @@ func (v *view) checkPath(t *Txn, path []bool) (rest []bool, err error) {
 	for i := range ops {
 		switch op := &ops[i]; {
 		case op.Range != nil:
-			_, err = v.readRevision(op.Range.Revision, v.revision)
+			err = v.checkRange(op.Range)
 		case op.Put != nil:
 			err = v.checkPut(op.Put)
 		case op.Txn != nil:
@@ -179,6 +179,16 @@ func (v *view) checkPath(t *Txn, path []bool) (rest []bool, err error) {
 		}
 	}
 	return rest, nil
+}
+
+// checkRange is stricter than a range by itself: etcd takes a negative revision
+// for the latest one there, for a compacted one here.
+func (v *view) checkRange(o *RangeOptions) error {
+	if o.Revision < 0 && o.Revision < v.floor {
+		return &CompactedError{Revision: o.Revision, Floor: v.floor}
+	}
+	_, err := v.readRevision(o.Revision, v.revision)
+	return err
 }
 
 func branchName(then bool) string {

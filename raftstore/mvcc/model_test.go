@@ -200,6 +200,9 @@ func (m *model) check(t *Txn, branches map[*Txn]bool) error {
 		switch {
 		case op.Range != nil:
 			_, err = m.rangeKeys(op.Range)
+			if op.Range.Revision < 0 && op.Range.Revision < m.floor {
+				err = ErrCompacted
+			}
 		case op.Put != nil:
 			err = m.checkPut(op.Put)
 		case op.Txn != nil:

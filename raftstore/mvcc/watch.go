@@ -9,7 +9,7 @@ import (
 
 // WatchOptions selects what a watcher sees.
 type WatchOptions struct {
-	// Key and End are a range as in RangeOptions.
+	// Key and End are a range as in RangeOptions; an empty Key is "\x00".
 	Key []byte
 	End []byte
 	// StartRevision is the first revision to deliver; 0 is the one after the
@@ -60,10 +60,13 @@ type Watcher struct {
 
 // Watch opens a watcher. A StartRevision below the floor is an ErrCompacted.
 func (s *Store) Watch(o WatchOptions) (*Watcher, error) {
-	switch {
-	case len(o.Key) == 0:
-		return nil, &RequestError{Field: "watch.key", Err: ErrEmptyKey}
-	case len(o.End) != 0 && !rangeEnd(o.End).open && bytes.Compare(o.Key, o.End) >= 0:
+	if o.StartRevision < 0 {
+		return nil, &CompactedError{Revision: o.StartRevision, Floor: s.CompactedRevision()}
+	}
+	if len(o.Key) == 0 {
+		o.Key = []byte{0} // as etcd does; with End "\x00" that is every key
+	}
+	if len(o.End) != 0 && !rangeEnd(o.End).open && bytes.Compare(o.Key, o.End) >= 0 {
 		detail := fmt.Sprintf("end %q is not above %s", o.End, quoteKey(o.Key))
 		return nil, &RequestError{Field: "watch.end", Detail: detail, Err: ErrEmptyWatchRange}
 	}
@@ -80,7 +83,7 @@ func (s *Store) Watch(o WatchOptions) (*Watcher, error) {
 	switch {
 	case o.StartRevision == 0:
 		w.next = s.live.revision + 1
-	case o.StartRevision < s.live.floor || o.StartRevision < 0:
+	case o.StartRevision < s.live.floor:
 		return nil, &CompactedError{Revision: o.StartRevision, Floor: max(s.live.floor, 0)}
 	default:
 		w.next = o.StartRevision
