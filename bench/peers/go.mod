@@ -11,7 +11,10 @@ require (
 	k8s.io/kubernetes v1.36.3
 )
 
-require github.com/stretchr/objx v0.5.3 // indirect
+require (
+	github.com/google/btree v1.1.3 // indirect
+	github.com/stretchr/objx v0.5.3 // indirect
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect

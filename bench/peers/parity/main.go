@@ -12,6 +12,7 @@ import (
 
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/proxyrules"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/raftstore"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/compare"
@@ -24,6 +25,7 @@ func areas() []compare.Area {
 		selector.Parity(),
 		scheduler.Parity(),
 		proxyrules.Parity(),
+		raftstore.Parity(),
 	}
 }
 
