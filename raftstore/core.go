@@ -104,6 +104,9 @@ func (c *core) tick() {
 // step takes a message from another member. Messages that Raft cannot place are
 // dropped, as the network might have done.
 func (c *core) step(m *pb.Message) {
+	if m.GetType() == pb.MsgReadIndex && c.newInOffice() {
+		return // whoever asks will ask again
+	}
 	_ = c.raw.Step(m)
 }
 

@@ -35,12 +35,25 @@ func (c *core) read(r *request) {
 // askIndex opens a question if there are reads and none is open.
 func (c *core) askIndex() {
 	q := &c.reads
-	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None {
+	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None || c.newInOffice() {
 		return
 	}
 	q.open = &question{requests: q.waiting}
 	q.waiting = nil
 	c.ask(q.open)
+}
+
+// newInOffice reports whether this member leads and has not committed an entry of
+// its term yet: then it does not know what its predecessors have acknowledged
+// (Raft §6.4 of the thesis). raft/v3 3.7.0 checks this itself, but not when there
+// is only one voter.
+func (c *core) newInOffice() bool {
+	if c.role != raft.StateLeader {
+		return false
+	}
+	status := c.raw.BasicStatus()
+	term, err := c.log.Term(status.GetCommit())
+	return err != nil || term != status.GetTerm()
 }
 
 // ask sends a question under a name that was never used before: an answer to an
@@ -88,7 +101,7 @@ func (c *core) restartReads() {
 	if q.open == nil {
 		return
 	}
-	if c.leader != raft.None {
+	if c.leader != raft.None && !c.newInOffice() {
 		c.ask(q.open)
 		return
 	}

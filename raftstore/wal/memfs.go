@@ -217,6 +217,15 @@ func (d *memDir) change(c dirChange) {
 	d.pending = append(d.pending, c)
 }
 
+// Kill ends the process that uses the file system, but not the machine: locks are
+// free, and what was written is still seen, durable or not. Files that were open
+// must not be used any more.
+func (m *MemFS) Kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.locks)
+}
+
 // MkdirAll implements FS.
 func (m *MemFS) MkdirAll(dir string) error {
 	m.mu.Lock()

@@ -96,11 +96,34 @@ func (w *WAL) open() (*Recovered, error) {
 			return nil, err
 		}
 	}
+	if err := w.secure(); err != nil {
+		return nil, err
+	}
 	rec.ClusterID = w.opts.ClusterID
 	rec.Meta = w.appended.meta
 	rec.State = w.appended.state
 	w.flushed = w.appended
 	return rec, nil
+}
+
+// secure makes durable what was read. The process before this one may have stopped
+// because a sync had failed: then the last batch, or the name of the last segment,
+// is in the memory of the kernel alone, and clean, so that only writing it again
+// brings it to the disk.
+func (w *WAL) secure() error {
+	b := make([]byte, w.off-w.lastBatch)
+	if _, err := w.file.ReadAt(b, w.lastBatch); err != nil && len(b) > 0 {
+		return err
+	}
+	if len(b) > 0 {
+		if _, err := w.file.WriteAt(b, w.lastBatch); err != nil {
+			return err
+		}
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	return w.opts.FS.SyncDir(w.dir)
 }
 
 // list removes leftovers and returns the sequence numbers of the segments.
@@ -154,7 +177,7 @@ func (w *WAL) replay(rec *Recovered, sequence uint64, last bool) error {
 	}
 	w.segments = append(w.segments, seg)
 	w.chain = seg.crc
-	w.off = dataOffset
+	w.off, w.lastBatch = dataOffset, dataOffset
 	if err := w.replayBatches(rec, file, seg); err != nil {
 		return errors.Join(err, file.Close())
 	}
@@ -251,6 +274,7 @@ func (w *WAL) replayBatches(rec *Recovered, file File, seg segment) error {
 		if err := w.replayRecords(rec, b[batchHeaderSize:batchHeaderSize+h.length]); err != nil {
 			return &CorruptError{seg.name, w.off, err.Error()}
 		}
+		w.lastBatch = w.off
 		w.off += h.size()
 		w.chain = h.crc
 	}

@@ -56,7 +56,9 @@ type WAL struct {
 	segments []segment // oldest first; the last one is written
 	file     File
 	off      int64
-	chain    uint32
+	// lastBatch is where the last batch that was recovered begins.
+	lastBatch int64
+	chain     uint32
 
 	buf []byte // the batch being collected, with room for its header
 	// lastIndex is the index of the last entry appended.

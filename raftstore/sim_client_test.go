@@ -1,0 +1,392 @@
+package raftstore
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/orchcore/orchcore/raftstore/mvcc"
+)
+
+// simOp is one call of a client as a checker sees it.
+type simOp struct {
+	client     int
+	kind       simKind
+	key, value string
+	expect     int64 // mod revision that a compare-and-swap wants
+	start, end time.Duration
+	node       *simNode
+	request    *request
+
+	done    bool
+	outcome outcome
+	// revision is that of the store with the result: for a write that of the write.
+	revision int64
+	swapped  bool
+	found    KeyValue // of a read
+}
+
+type simKind uint8
+
+const (
+	simPut simKind = iota
+	simGet
+	simSwap
+	simDelete
+)
+
+func (k simKind) String() string { return [...]string{"put", "get", "swap", "delete"}[k] }
+
+type outcome uint8
+
+const (
+	applied outcome = iota
+	rejected
+	unsure
+)
+
+// simClient makes one call after the other.
+type simClient struct {
+	w          *world
+	id         int
+	count      int
+	op         *simOp
+	calmWrites int
+	// seen are the mod revisions this client knows of, for its swaps.
+	seen map[string]int64
+}
+
+// next begins a call at a random member.
+func (c *simClient) next() {
+	w := c.w
+	n := w.anyNode()
+	if n.replica == nil || w.now < n.asleep && w.rng.IntN(2) == 0 {
+		w.after(w.between(time.Millisecond, 50*time.Millisecond), c.next)
+		return
+	}
+	if c.seen == nil {
+		c.seen = map[string]int64{}
+	}
+	c.count++
+	op := &simOp{client: c.id, node: n, start: w.now, kind: simKind(w.rng.IntN(4))}
+	op.key = fmt.Sprintf("k%d", w.rng.IntN(5))
+	op.value = fmt.Sprintf("c%d-%d", c.id, c.count)
+	if w.rng.IntN(20) == 0 {
+		op.value += string(make([]byte, 4000))
+	}
+	op.expect = c.seen[op.key]
+	c.op = op
+	w.history.ops = append(w.history.ops, op)
+	op.request = op.encode()
+	w.history.waiting[op.request] = op
+	if op.kind == simGet {
+		n.replica.core.read(op.request)
+	} else {
+		n.replica.core.write(op.request)
+	}
+	patience := w.between(50*time.Millisecond, 3*time.Second)
+	w.after(patience, func() {
+		if !op.done {
+			w.giveUp(op)
+		}
+	})
+	if w.now >= n.asleep {
+		n.turn()
+	}
+}
+
+func (op *simOp) encode() *request {
+	r := &request{done: make(chan struct{}, 1)}
+	key := []byte(op.key)
+	switch op.kind {
+	case simPut:
+		r.kind = commandPut
+		r.body = appendPut(nil, &PutRequest{Key: key, Value: []byte(op.value)})
+	case simDelete:
+		r.kind = commandDelete
+		r.body = appendDelete(nil, &DeleteRequest{Key: key})
+	case simSwap:
+		r.kind = commandTxn
+		r.body = appendTxn(nil, &Txn{
+			If:   []Compare{{Target: CompareModRevision, Operator: Equal, Key: key, Number: op.expect}},
+			Then: []Op{{Put: &PutRequest{Key: key, Value: []byte(op.value)}}},
+		})
+	}
+	return r
+}
+
+// giveUp ends a call as its context would.
+func (w *world) giveUp(op *simOp) {
+	delete(w.history.waiting, op.request)
+	op.done, op.end = true, w.now
+	op.outcome = unsure
+	if op.kind == simGet || op.request.claimed.take() {
+		op.outcome = rejected
+	}
+	w.counts["given up"]++
+	w.pauseAndGoOn(op)
+}
+
+// abandon ends the calls that wait at a member that crashes. The member proposes
+// nothing any more, so what it has not proposed yet is not applied.
+func (w *world) abandon(n *simNode) {
+	for _, op := range w.history.ops {
+		if op.node == n && !op.done {
+			w.giveUp(op)
+		}
+	}
+}
+
+func (w *world) pauseAndGoOn(op *simOp) {
+	c := w.clients[op.client]
+	w.after(w.between(0, 60*time.Millisecond), c.next)
+}
+
+// complete takes results from the members.
+func (w *world) complete(requests []*request) {
+	for _, r := range requests {
+		op := w.history.waiting[r]
+		if op == nil {
+			continue
+		}
+		delete(w.history.waiting, r)
+		op.done, op.end = true, w.now
+		w.finish(op)
+		w.pauseAndGoOn(op)
+	}
+}
+
+func (w *world) finish(op *simOp) {
+	r := &op.request.result
+	c := w.clients[op.client]
+	if r.err != nil {
+		op.outcome = unsure // the only error here is that a snapshot has hidden the result
+		w.counts["hidden"]++
+		return
+	}
+	w.counts["answered"]++
+	if w.calm && op.kind == simPut {
+		c.calmWrites++
+	}
+	store := op.node.replica.core.state.store
+	switch op.kind {
+	case simPut:
+		op.revision = r.put.Revision
+		c.seen[op.key] = op.revision
+	case simDelete:
+		op.revision, op.swapped = r.delete.Revision, r.delete.Deleted > 0
+		c.seen[op.key] = 0
+	case simSwap:
+		op.revision, op.swapped = r.txn.Revision, r.txn.Succeeded
+		if op.swapped {
+			c.seen[op.key] = op.revision
+		}
+	case simGet:
+		res, err := store.Range(&RangeOptions{Key: []byte(op.key)})
+		if err != nil {
+			w.fatal("read: %v", err)
+		}
+		op.revision = res.Revision
+		if len(res.KVs) > 0 {
+			op.found = res.KVs[0]
+		}
+		c.seen[op.key] = op.found.ModRevision
+	}
+}
+
+// writes reports whether an answered call has changed something.
+func (op *simOp) writes() bool {
+	return op.kind == simPut || op.kind != simGet && op.swapped
+}
+
+// history is everything that clients and watchers have seen.
+type history struct {
+	w       *world
+	ops     []*simOp
+	waiting map[*request]*simOp
+	// events by revision, as the first watcher has got them.
+	events map[int64][]Event
+}
+
+func (h *history) init(w *world) {
+	h.w = w
+	h.waiting = map[*request]*simOp{}
+	h.events = map[int64][]Event{}
+}
+
+// simStream is a watcher on everything at one member, reopened where it was after
+// each crash.
+type simStream struct {
+	w    *mvcc.Watcher
+	last int64
+}
+
+func (s *simStream) open(n *simNode) {
+	store := n.replica.core.state.store
+	w, err := store.Watch(WatchOptions{Key: []byte{0}, End: []byte{0}, StartRevision: s.last + 1, BatchEvents: 1 + n.w.rng.IntN(20)})
+	if err != nil {
+		n.w.fatal("watch: %v", err)
+	}
+	s.w = w
+}
+
+func (s *simStream) poll(n *simNode) {
+	for {
+		batch, more, err := s.w.Poll()
+		if err != nil {
+			n.w.fatal("watch at member %d from %d: %v", n.id, s.last, err)
+		}
+		s.take(n, batch)
+		if !more {
+			return
+		}
+	}
+}
+
+// take checks a batch: revisions in order, none twice, none torn apart, none left
+// out, the same at every member.
+func (s *simStream) take(n *simNode, batch WatchBatch) {
+	h := &n.w.history
+	for i := 0; i < len(batch.Events); {
+		revision := batch.Events[i].KV.ModRevision
+		j := i
+		for j < len(batch.Events) && batch.Events[j].KV.ModRevision == revision {
+			j++
+		}
+		if revision != max(s.last, 1)+1 {
+			n.w.fatal("watch at member %d: revision %d follows %d", n.id, revision, s.last)
+		}
+		s.last = revision
+		events := batch.Events[i:j]
+		if known, ok := h.events[revision]; !ok {
+			h.events[revision] = slices.Clone(events)
+		} else if !sameEvents(known, events) {
+			n.w.fatal("watch at member %d: revision %d is %v, another member had %v", n.id, revision, events, known)
+		}
+		i = j
+	}
+}
+
+func sameEvents(a, b []Event) bool {
+	return slices.EqualFunc(a, b, func(a, b Event) bool {
+		return a.Type == b.Type && string(a.KV.Key) == string(b.KV.Key) && string(a.KV.Value) == string(b.KV.Value) &&
+			a.KV.ModRevision == b.KV.ModRevision && a.KV.CreateRevision == b.KV.CreateRevision && a.KV.Version == b.KV.Version
+	})
+}
+
+// check holds the calls against the history. The revisions of the answers are a
+// linearization already: what is left is to see that it respects real time and
+// that every answer is right at its place in it.
+func (h *history) check() {
+	h.checkRealTime()
+	at := h.states()
+	values := map[string]int{}
+	for _, events := range h.events {
+		for _, e := range events {
+			if e.Type == EventPut {
+				values[string(e.KV.Value)]++
+			}
+		}
+	}
+	for _, op := range h.ops {
+		if n := values[op.value]; n > 1 || n == 1 && op.done && op.outcome == rejected {
+			h.w.fatal("%v of %q by client %d is in the history %d times, outcome %d", op.kind, op.value, op.client, n, op.outcome)
+		}
+		if !op.done || op.outcome != applied {
+			continue
+		}
+		if why := op.wrong(at); why != "" {
+			h.w.fatal("%v of %s by client %d at member %d, revision %d: %s", op.kind, op.key, op.client, op.node.id, op.revision, why)
+		}
+	}
+	h.w.counts["revisions"] += len(h.events)
+}
+
+// states returns the mod revision and value of each key after each revision.
+func (h *history) states() func(key string, revision int64) KeyValue {
+	byKey := map[string][]KeyValue{}
+	last := int64(1)
+	for range h.events {
+		last++
+		events, ok := h.events[last]
+		if !ok {
+			h.w.fatal("nobody has seen revision %d", last)
+		}
+		for _, e := range events {
+			kv := e.KV
+			if e.Type == EventDelete {
+				kv.Version = 0
+			}
+			byKey[string(kv.Key)] = append(byKey[string(kv.Key)], kv)
+		}
+	}
+	return func(key string, revision int64) KeyValue {
+		all := byKey[key]
+		i, found := slices.BinarySearchFunc(all, revision, func(kv KeyValue, r int64) int { return int(kv.ModRevision - r) })
+		if !found {
+			i--
+		}
+		if i < 0 || all[i].Version == 0 {
+			return KeyValue{}
+		}
+		return all[i]
+	}
+}
+
+// wrong says what is wrong with an answer.
+func (op *simOp) wrong(at func(string, int64) KeyValue) string {
+	now, before := at(op.key, op.revision), at(op.key, op.revision-1)
+	switch {
+	case op.kind == simGet:
+		if now.ModRevision != op.found.ModRevision || string(now.Value) != string(op.found.Value) {
+			return fmt.Sprintf("read %q of %d, the history has %q of %d", op.found.Value, op.found.ModRevision, now.Value, now.ModRevision)
+		}
+	case op.kind == simPut || op.kind == simSwap && op.swapped:
+		if string(now.Value) != op.value || now.ModRevision != op.revision {
+			return fmt.Sprintf("acknowledged %q, the history has %q of %d", op.value, now.Value, now.ModRevision)
+		}
+		if op.kind == simSwap && before.ModRevision != op.expect {
+			return fmt.Sprintf("swapped although the key was of %d, not %d", before.ModRevision, op.expect)
+		}
+	case op.kind == simSwap:
+		if now.ModRevision == op.expect {
+			return "did not swap although the key was as expected"
+		}
+	case op.kind == simDelete && op.swapped:
+		if now.ModRevision != 0 || before.ModRevision == 0 {
+			return "deleted a key that was not there, or still is"
+		}
+	case now.ModRevision != 0:
+		return "deleted nothing although the key was there"
+	}
+	return ""
+}
+
+// checkRealTime sees that a call that began after another one had ended has a
+// later place, or for reads the same.
+func (h *history) checkRealTime() {
+	var done []*simOp
+	for _, op := range h.ops {
+		if op.done && op.outcome == applied {
+			done = append(done, op)
+		}
+	}
+	ends := slices.SortedFunc(slices.Values(done), func(a, b *simOp) int { return int(a.end - b.end) })
+	starts := slices.SortedFunc(slices.Values(done), func(a, b *simOp) int { return int(a.start - b.start) })
+	var newest *simOp
+	for _, op := range starts {
+		for len(ends) > 0 && ends[0].end < op.start {
+			if newest == nil || ends[0].revision > newest.revision {
+				newest = ends[0]
+			}
+			ends = ends[1:]
+		}
+		if newest == nil {
+			continue
+		}
+		if op.revision < newest.revision || op.writes() && op.revision == newest.revision {
+			h.w.fatal("%v of %s began at %v with revision %d, after %v of %s had ended at %v with revision %d",
+				op.kind, op.key, op.start, op.revision, newest.kind, newest.key, newest.end, newest.revision)
+		}
+	}
+}
