@@ -17,6 +17,9 @@ func TestSameSeedSameBytes(t *testing.T) {
 		"cluster": func(seed uint64) []byte {
 			return NewCluster(seeded(seed), ClusterConfig{Features: AllFeatures}).JSON()
 		},
+		"history": func(seed uint64) []byte {
+			return NewHistory(seeded(seed), ClusterConfig{Features: AllFeatures}, 40).JSON()
+		},
 		"services": func(seed uint64) []byte { return NewServices(seeded(seed), 20).JSON() },
 		"labels":   func(seed uint64) []byte { r := seeded(seed); return mustJSON([]any{Labels(r), Labels(r), Labels(r)}) },
 		"text": func(seed uint64) []byte {
@@ -156,5 +159,53 @@ func TestJSONIsValid(t *testing.T) {
 	for seed := range uint64(20) {
 		require.True(t, json.Valid(NewCluster(seeded(seed), ClusterConfig{Features: AllFeatures}).JSON()))
 		require.True(t, json.Valid(NewServices(seeded(seed), 30).JSON()))
+	}
+}
+
+func TestHistoryUsesEveryOp(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(5) {
+		for _, e := range NewHistory(seeded(seed), ClusterConfig{Features: AllFeatures}, 100).Events {
+			seen[e.Op]++
+		}
+	}
+	for _, op := range []string{OpAddNode, OpUpdateNode, OpRemoveNode, OpAddPod, OpUpdatePod, OpRemovePod, OpConfirm, OpDecide} {
+		require.NotZero(t, seen[op], op)
+	}
+	require.Len(t, seen, 8)
+}
+
+func TestSpoilChangesACluster(t *testing.T) {
+	changed := 0
+	for seed := range uint64(50) {
+		config := ClusterConfig{Features: AllFeatures}
+		c := NewCluster(seeded(seed), config)
+		Spoil(seeded(seed), c)
+		require.True(t, json.Valid(c.JSON()))
+		again := NewCluster(seeded(seed), config)
+		if string(c.JSON()) != string(again.JSON()) {
+			changed++
+		}
+		Spoil(seeded(seed), again)
+		require.Equal(t, string(c.JSON()), string(again.JSON()))
+	}
+	require.Greater(t, changed, 40)
+}
+
+// Every odd value is reached: its member occurs in some cluster.
+func TestSpoilKnowsItsMembers(t *testing.T) {
+	found := map[string]bool{}
+	for seed := range uint64(30) {
+		c := NewCluster(seeded(seed), ClusterConfig{Features: AllFeatures})
+		for _, objects := range [][]Object{c.Nodes, c.Pods, c.Services, c.PDBs} {
+			for _, o := range objects {
+				for _, s := range appendSites(nil, o) {
+					found[s.key] = true
+				}
+			}
+		}
+	}
+	for key := range odd {
+		require.True(t, found[key], key)
 	}
 }

@@ -24,6 +24,8 @@ func areas() []compare.Area {
 		qos.Parity(),
 		selector.Parity(),
 		scheduler.Parity(),
+		scheduler.ParityOfChanges(),
+		scheduler.ParityOfOddities(),
 		proxyrules.Parity(),
 		raftstore.Parity(),
 	}

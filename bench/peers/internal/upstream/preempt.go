@@ -27,8 +27,9 @@ type Candidate struct {
 	Violations int64    // disruption budgets that evicting them violates
 }
 
-// draws is how often upstream is asked to pick: its ties fall in map order.
-const draws = 32
+// draws is how often upstream is asked to pick: its ties fall in map order, and
+// of a map with two keys the second comes first once in eight times only.
+const draws = 400
 
 func (s *Scheduler) preempt(state fwk.CycleState, pod *v1.Pod, unfit *framework.FitError) (*Preemption, error) {
 	p := &Preemption{}

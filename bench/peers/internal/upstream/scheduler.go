@@ -58,7 +58,7 @@ type Scheduler struct {
 	preemption *defaultpreemption.DefaultPreemption
 	state      fwk.CycleState // of the last cycle of Run
 
-	nodes   []*v1.Node
+	nodes   map[string]*v1.Node
 	pods    map[string]*v1.Pod // in the cache, by namespace/name
 	indexed []indexedObject
 	queued  []*v1.Pod
@@ -73,7 +73,7 @@ type indexedObject struct {
 func New(config Config) (*Scheduler, error) {
 	silence()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Scheduler{ctx: ctx, cancel: cancel, log: klog.FromContext(ctx), pods: map[string]*v1.Pod{}}
+	s := &Scheduler{ctx: ctx, cancel: cancel, log: klog.FromContext(ctx), nodes: map[string]*v1.Node{}, pods: map[string]*v1.Pod{}}
 	if err := s.build(config); err != nil {
 		cancel()
 		return nil, fmt.Errorf("build the upstream scheduler: %w", err)
@@ -137,7 +137,7 @@ func (s *Scheduler) Close() { s.cancel() }
 // Load empties the scheduler and fills it with a cluster. Pods with a node are
 // placed; the others are returned, in their order.
 func (s *Scheduler) Load(c *Cluster) (pending []*v1.Pod, err error) {
-	if err := s.clear(); err != nil {
+	if err := s.empty(); err != nil {
 		return nil, err
 	}
 	for _, o := range c.lookups() {
@@ -145,11 +145,11 @@ func (s *Scheduler) Load(c *Cluster) (pending []*v1.Pod, err error) {
 	}
 	for _, n := range c.Nodes {
 		s.sched.Cache.AddNode(s.log, n)
-		s.nodes = append(s.nodes, n)
+		s.nodes[n.Name] = n
 	}
 	for _, p := range c.Pods {
 		complete(p)
-		s.index(s.factory.Core().V1().Pods().Informer().GetIndexer(), p)
+		s.index(s.podIndexer(), p)
 		if p.Spec.NodeName == "" {
 			pending = append(pending, p)
 		} else if err := s.addPod(p); err != nil {
@@ -157,10 +157,7 @@ func (s *Scheduler) Load(c *Cluster) (pending []*v1.Pod, err error) {
 		}
 	}
 	for _, p := range pending {
-		if p.Status.NominatedNodeName != "" {
-			s.sched.SchedulingQueue.Add(s.ctx, p)
-			s.queued = append(s.queued, p)
-		}
+		s.nominate(p)
 	}
 	return pending, nil
 }
@@ -178,7 +175,7 @@ func complete(p *v1.Pod) {
 	}
 }
 
-func (s *Scheduler) clear() error {
+func (s *Scheduler) empty() error {
 	for _, p := range s.queued {
 		s.sched.SchedulingQueue.Delete(p)
 	}
@@ -197,7 +194,8 @@ func (s *Scheduler) clear() error {
 			return fmt.Errorf("empty a store: %w", err)
 		}
 	}
-	s.queued, s.nodes, s.indexed = nil, nil, nil
+	clear(s.nodes)
+	s.queued, s.indexed = nil, nil
 	*s.start = 0
 	return s.sched.Cache.UpdateSnapshot(s.log, s.snapshot)
 }
@@ -208,6 +206,19 @@ func (s *Scheduler) index(indexer cache.Indexer, o runtime.Object) {
 		panic(fmt.Sprintf("upstream: index %T: %v", o, err)) // the key function fails for objects without metadata only
 	}
 	s.indexed = append(s.indexed, indexedObject{indexer, o})
+}
+
+func (s *Scheduler) podIndexer() cache.Indexer {
+	return s.factory.Core().V1().Pods().Informer().GetIndexer()
+}
+
+// nominate puts a pending pod that has a nominated node where the plugins see
+// it: into the queue.
+func (s *Scheduler) nominate(p *v1.Pod) {
+	if p.Status.NominatedNodeName != "" {
+		s.sched.SchedulingQueue.Add(s.ctx, p)
+		s.queued = append(s.queued, p)
+	}
 }
 
 func (s *Scheduler) addPod(p *v1.Pod) error {
@@ -227,7 +238,7 @@ func (s *Scheduler) Place(pod *v1.Pod, node string) error {
 	}
 	s.pods[podName(pod)] = assumed
 	s.sched.SchedulingQueue.DeleteNominatedPodIfExists(assumed)
-	s.index(s.factory.Core().V1().Pods().Informer().GetIndexer(), assumed)
+	s.index(s.podIndexer(), assumed)
 	return nil
 }
 
@@ -241,7 +252,7 @@ func (s *Scheduler) Remove(name string) error {
 	if err := s.dropPod(pod); err != nil {
 		return err
 	}
-	return s.factory.Core().V1().Pods().Informer().GetIndexer().Delete(pod)
+	return s.podIndexer().Delete(pod)
 }
 
 func (s *Scheduler) dropPod(p *v1.Pod) error {

@@ -16,6 +16,11 @@ import (
 type bench struct {
 	percent  int      // of the nodes that are looked at; 0 is upstream's adaptive default
 	disabled []string // plugins that our side goes without: the bench's own test
+
+	// unvalidated switches off our own checks, as upstream has none: values that
+	// no API server admits reach the plugins.
+	unvalidated bool
+
 	upstream *upstream.Scheduler
 }
 
@@ -31,7 +36,7 @@ func (b *bench) eachPending(c clusterCase, rec *compare.Record, part string, jud
 	if err != nil {
 		panic(fmt.Sprintf("compare: upstream refuses the case: %v", err))
 	}
-	ours, err := load(c.RawMessage, b.percent, b.disabled)
+	ours, err := b.loadOurs(c)
 	if err != nil {
 		rec.Text(part, "a cluster", err.Error())
 		return
@@ -67,6 +72,17 @@ func (b *bench) load(c clusterCase) (pending []*v1.Pod, err error) {
 	return b.upstream.Load(cluster)
 }
 
+// compareAll judges the decision as one text.
+func (b *bench) compareAll(pod *v1.Pod, ours *cluster, own *scheduler.Pod, rec *compare.Record) (*upstream.Decision, error) {
+	d, err := b.upstream.Decide(pod)
+	if err != nil {
+		return nil, err
+	}
+	o := ours.decide(own)
+	rec.Text(partOdd, renderAll(d, o), renderOurAll(d, o))
+	return d, nil
+}
+
 // compare judges all that can be known about a decision.
 func (b *bench) compare(pod *v1.Pod, ours *cluster, own *scheduler.Pod, rec *compare.Record) (*upstream.Decision, error) {
 	d, err := b.upstream.Decide(pod)
@@ -74,7 +90,9 @@ func (b *bench) compare(pod *v1.Pod, ours *cluster, own *scheduler.Pod, rec *com
 		return nil, err
 	}
 	o := ours.decide(own)
-	rec.Text(partFilter, renderFilter(d), renderOurFilter(o))
+	if d.Err == "" {
+		rec.Text(partFilter, renderFilter(d), renderOurFilter(o))
+	}
 	if d.Gated != nil {
 		return d, nil
 	}

@@ -27,15 +27,18 @@ type objects struct {
 	PDBs                   []*scheduler.PodDisruptionBudget   `json:"pdbs"`
 }
 
-// load decodes a case and fills a cache with it. Field values are held to what
-// an API server admits; pods on unknown nodes, which minimising makes, wait for
-// their node as they do upstream.
-func load(data []byte, percent int, disabled []string) (*cluster, error) {
+// loadOurs decodes a case and fills a cache with it. Pods on unknown nodes,
+// which minimising makes, wait for their node as they do upstream.
+func (b *bench) loadOurs(in clusterCase) (*cluster, error) {
+	return load(in.RawMessage, b.percent, b.disabled, b.unvalidated)
+}
+
+func load(data []byte, percent int, disabled []string, unvalidated bool) (*cluster, error) {
 	var in objects
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, err
 	}
-	c := &cluster{cache: scheduler.NewCache(scheduler.CacheConfig{HoldUnknownNodes: true})}
+	c := &cluster{cache: scheduler.NewCache(scheduler.CacheConfig{HoldUnknownNodes: true, Unvalidated: unvalidated})}
 	if percent == 0 {
 		percent = scheduler.Adaptive
 	}
@@ -58,16 +61,16 @@ func load(data []byte, percent int, disabled []string) (*cluster, error) {
 	); err != nil {
 		return nil, err
 	}
-	for _, p := range c.pending {
-		// Upstream's queue ignores the nomination of a pod that may not be
-		// scheduled yet.
-		if node := p.Status.NominatedNodeName; node != "" && len(p.Spec.SchedulingGates) == 0 {
-			if err := c.cache.Nominate(p, node); err != nil {
-				return nil, err
-			}
-		}
+	return c, each(c.pending, c.nominate)
+}
+
+// nominate records the node that a pending pod was promised. Upstream's queue
+// ignores that of a pod which may not be scheduled yet.
+func (c *cluster) nominate(p *scheduler.Pod) error {
+	if node := p.Status.NominatedNodeName; node != "" && len(p.Spec.SchedulingGates) == 0 {
+		return c.cache.Nominate(p, node)
 	}
-	return c, nil
+	return nil
 }
 
 func each[T any](list []*T, add func(*T) error) error {

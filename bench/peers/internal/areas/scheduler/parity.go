@@ -19,6 +19,8 @@ const (
 	partFitError = "fiterror"
 	partPreempt  = "preempt"
 	partTruncate = "truncated"
+	partHistory  = "history"
+	partOdd      = "odd"
 )
 
 // compared is what generated clusters use: the features whose plugins our
@@ -28,11 +30,21 @@ const compared = workload.AllFeatures
 // Parity compares decisions on small mixed clusters, all nodes looked at, and
 // the choice on bigger ones, of which upstream by default looks at a part.
 func Parity() compare.Area {
-	return compare.Area{
-		Name:   "scheduler",
-		Doc:    "scheduler/doc.go",
-		Suites: []compare.Suite{decisions(&bench{percent: 100}), truncated(&bench{})},
-	}
+	return area("scheduler", decisions(&bench{percent: 100}), truncated(&bench{}))
+}
+
+// ParityOfChanges compares decisions on clusters that change.
+func ParityOfChanges() compare.Area {
+	return area("scheduler-changes", histories(&bench{percent: 100}))
+}
+
+// ParityOfOddities compares decisions with values that no API server admits.
+func ParityOfOddities() compare.Area {
+	return area("scheduler-odd", odd(&bench{percent: 100, unvalidated: true}))
+}
+
+func area(name string, suites ...compare.Suite) compare.Area {
+	return compare.Area{Name: name, Doc: "scheduler/doc.go", Suites: suites}
 }
 
 // clusterCase is a cluster as JSON: both sides decode the same bytes.
@@ -61,17 +73,37 @@ func truncated(b *bench) compare.Suite {
 	}
 }
 
-// generate draws a cluster whose pods use some of the compared features: few at
-// a time, so that one rejecting plugin does not hide what the others think.
 func generate(r *rand.Rand, nodes, placed, pending int) clusterCase {
-	var features workload.Features
+	config := workload.ClusterConfig{Nodes: nodes, Placed: placed, Pending: pending, Features: features(r)}
+	return clusterCase{workload.NewCluster(r, config).JSON()}
+}
+
+func odd(b *bench) compare.Suite {
+	return &compare.Cases[clusterCase]{
+		Parts: []string{partOdd},
+		Generate: func(r *rand.Rand) clusterCase {
+			config := workload.ClusterConfig{Nodes: 1 + r.IntN(8), Placed: 1 + r.IntN(10), Pending: 5, Features: features(r)}
+			c := workload.NewCluster(r, config)
+			workload.Spoil(r, c)
+			return clusterCase{c.JSON()}
+		},
+		Compare: func(c clusterCase, rec *compare.Record) {
+			b.eachPending(c, rec, partOdd, b.compareAll)
+		},
+		Shrink: shrink,
+	}
+}
+
+// features draws some of the compared features: few at a time, so that one
+// rejecting plugin does not hide what the others think.
+func features(r *rand.Rand) workload.Features {
+	var some workload.Features
 	for i := range 32 {
 		if one := workload.Features(1) << i; compared.Has(one) && r.IntN(3) == 0 {
-			features |= one
+			some |= one
 		}
 	}
-	config := workload.ClusterConfig{Nodes: nodes, Placed: placed, Pending: pending, Features: features}
-	return clusterCase{workload.NewCluster(r, config).JSON()}
+	return some
 }
 
 // optional are the members that an object of a case can do without.

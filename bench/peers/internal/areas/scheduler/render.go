@@ -16,8 +16,6 @@ func renderFilter(d *upstream.Decision) string {
 	switch {
 	case d.Gated != nil:
 		return "gated: " + strings.Join(d.Gated, ", ")
-	case d.Err != "" && len(d.Feasible) == 0:
-		return "error: " + d.Err
 	case d.PreFilter != nil:
 		return "before any node: " + strings.Join(d.PreFilter, ", ")
 	}
@@ -37,7 +35,7 @@ func renderOurFilter(o *opinion) string {
 	switch {
 	case errors.As(o.whyErr, &gated):
 		return "gated: " + gated.Error()
-	case o.whyErr != nil:
+	case o.why == nil:
 		return "error: " + o.whyErr.Error()
 	case o.why.PreFilterPlugin != "":
 		return "before any node: " + strings.Join(slices.Collect(o.why.PreFilter.Texts()), ", ")
@@ -116,6 +114,32 @@ func renderOurChoice(o *opinion) string {
 		return "error: " + o.err.Error()
 	}
 	return fmt.Sprintf("%s, %d of %d", o.placement.Node, o.placement.Feasible, o.placement.Evaluated)
+}
+
+// renderAll is upstream's whole decision but for preemption.
+func renderAll(d *upstream.Decision, o *opinion) string {
+	switch {
+	case d.Gated != nil:
+		return renderFilter(d)
+	case d.Err != "":
+		return renderChoice(d, o)
+	}
+	return renderFilter(d) + "\n" + renderScores(d) + "\n" + renderChoice(d, o) + "\n" + d.FitError
+}
+
+// renderOurAll is ours, with the same parts.
+func renderOurAll(d *upstream.Decision, o *opinion) string {
+	switch {
+	case d.Gated != nil:
+		return renderOurFilter(o)
+	case d.Err != "":
+		return renderOurChoice(o)
+	}
+	text := renderOurFilter(o) + "\n" + renderOurScores(o) + "\n" + renderOurChoice(o) + "\n"
+	if d.FitError != "" {
+		text += o.fitError()
+	}
+	return text
 }
 
 // renderPreemption lists the nodes on which upstream could make room, with
