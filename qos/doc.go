@@ -63,6 +63,34 @@
 // away from zero, where upstream wraps silently and rounds some negative amounts
 // towards +infinity. qos/resource has the details of the last four.
 //
+// Differs: a Burstable oom_score_adj is at most 999 whatever the requests, and no
+// capacity is an error, where upstream exceeds 1000 for negative requests, wraps
+// beyond 9.2e15 bytes, and divides by zero.
+//
+// Differs: cgroup parameters saturate, where upstream's products wrap.
+//
+// Differs: a percentage that is not a number is an error in eviction settings,
+// where upstream lets NaN% pass.
+//
+// Differs: minimum reclaims saturate (Inf%, 10^30%), where upstream's conversion
+// is undefined.
+//
+// Differs: where several thresholds are crossed, the order of the signals decides
+// (memory first, then the file systems, then processes; hard before soft), where
+// upstream takes memory first and then whichever its map iteration gives.
+//
+// Differs: pods that the kubelet's rules leave equal go by age (the younger
+// first), namespace and name, where its unstable sort takes any.
+//
+// Differs: a zone without nodes is forgotten at once, where upstream may keep its
+// state for as long as its map iteration happens to end early.
+//
+// Differs: thresholds of containerfs count from the first pass, where upstream
+// derives them in the first pass and applies them from the second.
+//
+// Differs: tolerationSeconds saturate at 292 years, where upstream's product
+// wraps.
+//
 // # Sources
 //
 // Kubernetes v1.36.3: pkg/apis/core/v1/helper/qos, pkg/apis/core/v1/defaults.go;

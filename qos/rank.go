@@ -38,9 +38,10 @@ func aggregateOne(p *Pod, name string) resource.Quantity {
 	for i := range p.Spec.InitContainers {
 		c := &p.Spec.InitContainers[i]
 		q, ok := c.Resources.Requests.Lookup(name)
-		step := sidecars.Add(q)
+		step := q.Add(sidecars)
 		inStep := inSidecars || ok
 		if c.sidecar() {
+			step = sidecars.Add(q) // the same amount in the sidecars' notation
 			running, inRunning = running.Add(q), inRunning || ok
 			sidecars, inSidecars = step, inStep
 		}

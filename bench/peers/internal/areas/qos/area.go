@@ -17,6 +17,14 @@ func Parity() compare.Area {
 			quantitySuite(),
 			jsonSuite(),
 			classSuite(),
+			parameterSuite(),
+			cpuSuite(),
+			thresholdSuite(),
+			rankSuite(),
+			evictorSuite(),
+			preemptSuite(),
+			taintSuite(),
+			zoneSuite(),
 		},
 	}
 }

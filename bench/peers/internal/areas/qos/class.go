@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -187,7 +188,9 @@ func ourSpec(p *qos.Pod) string {
 func shrinkPod(c podCase) iter.Seq[podCase] {
 	return func(yield func(podCase) bool) {
 		var root any
-		if json.Unmarshal(c.Pod, &root) != nil {
+		d := json.NewDecoder(bytes.NewReader(c.Pod))
+		d.UseNumber()
+		if d.Decode(&root) != nil {
 			return
 		}
 		for smaller := range without(root) {
