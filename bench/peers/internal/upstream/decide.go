@@ -79,11 +79,9 @@ func (s *Scheduler) choose(pod *v1.Pod) (*Decision, fwk.CycleState, *framework.F
 	if err := s.sched.Cache.UpdateSnapshot(s.log, s.snapshot); err != nil {
 		return nil, nil, nil, err
 	}
-	info, err := framework.NewPodInfo(pod)
-	if err != nil {
-		d.Err = err.Error()
-		return d, nil, nil, nil
-	}
+	// Upstream's queue too ignores the error: a broken affinity term is the
+	// plugin's to report.
+	info, _ := framework.NewPodInfo(pod)
 	state := framework.NewCycleState()
 	result, err := s.sched.SchedulePod(s.ctx, s.profile, state, &framework.QueuedPodInfo{PodInfo: info})
 	var unfit *framework.FitError
