@@ -166,15 +166,27 @@ func (w *nftText) endpointMaps(t *spanTable) {
 		w.addEndpointMap(mapAt(i))
 		e := w.elements(mapAt(i).String())
 		for k := range list {
-			f := list[k].policy.nft.Load()
-			part := nftClusterList
-			if list[k].local {
-				part = nftLocalList
-			}
+			f, part := w.placed(t, &list[k])
 			e.add(f.part(part), f.counts[part])
 		}
 		e.close()
 	}
+}
+
+// placed finds the fragment with the elements of a placement. Another
+// RuleSet, in which the policy has another place, may have left its own.
+func (w *nftText) placed(t *spanTable, q *placement) (*nftFragment, int) {
+	f := q.policy.nft.Load()
+	if !q.local {
+		if f == nil || f.spans.cluster != q.span {
+			f = w.fragment(q.policy, t.of(q.policy))
+		}
+		return f, nftClusterList
+	}
+	if f == nil || f.spans.local != q.span {
+		f = w.fragment(q.policy, t.of(q.policy))
+	}
+	return f, nftLocalList
 }
 
 func (w *nftText) addEndpointMap(id mapID) {
@@ -468,14 +480,18 @@ func (w *nftText) collect(p *Policy, names nftNames, f *nftFragment) {
 	}
 }
 
+func hairpinElement(b *Backend, p Protocol) string {
+	ip := b.Address.Addr().String()
+	return ip + " . " + ip + " . " + p.String() + " . " + strconv.Itoa(int(b.Address.Port()))
+}
+
 // elements calls add for each element that p has in a set or map.
 func (p *Policy) elements(names nftNames, add func(container int, e element)) {
 	proto := p.Key.Protocol.String()
 	add(setClusterIPs, element{key: p.ClusterIP.String()})
 	for i := range p.Reachable {
 		if b := &p.Reachable[i]; b.Local {
-			ip := b.Address.Addr().String()
-			add(setHairpin, element{key: ip + " . " + ip + " . " + proto + " . " + strconv.Itoa(int(b.Address.Port()))})
+			add(setHairpin, element{key: hairpinElement(b, p.Key.Protocol)})
 		}
 	}
 	verdict := "goto reject-chain"

@@ -204,6 +204,9 @@ func (r *RuleSet) Diagnostics() []Diagnostic {
 			}
 		}
 	}
+	if len(out) == 0 {
+		return nil
+	}
 	slices.SortFunc(out, compareDiagnostics)
 	return slices.CompactFunc(out, func(a, b Diagnostic) bool { return a == b })
 }

@@ -100,8 +100,8 @@ func (t *spanTable) find(p *Policy, local bool) span {
 		return span{}
 	}
 	for i, list := 0, t.maps[w.id.index()]; i < len(list); i++ {
-		if list[i].policy == p && list[i].local == local {
-			return list[i].span
+		if q := &list[i]; q.local == local && (q.policy == p || q.policy.sum == p.sum) {
+			return q.span
 		}
 	}
 	return span{}
