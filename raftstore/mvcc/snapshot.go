@@ -43,6 +43,11 @@ func (sn *Snapshot) Range(o *RangeOptions) (RangeResult, error) {
 	return sn.view.rangeAt(o, sn.view.revision)
 }
 
+// Lookup returns one key at a revision; see Store.Lookup.
+func (sn *Snapshot) Lookup(key []byte, revision int64) (KeyValue, bool, error) {
+	return sn.view.lookup(key, revision)
+}
+
 // Scan streams the keys of [key, end) at a revision in key order, without
 // building a list; 0 is the snapshot's revision.
 func (sn *Snapshot) Scan(key, end []byte, revision int64) (iter.Seq[KeyValue], error) {

@@ -84,6 +84,14 @@ func (s *Store) Range(o *RangeOptions) (RangeResult, error) {
 	return view.rangeAt(o, view.revision)
 }
 
+// Lookup returns one key at a revision (0 is the latest), and whether it existed
+// then. It is a Range of one key that allocates nothing.
+func (s *Store) Lookup(key []byte, revision int64) (KeyValue, bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live.lookup(key, revision)
+}
+
 // short reports that a range visits few keys.
 func (v *view) short(o *RangeOptions) bool {
 	if len(o.End) == 0 {

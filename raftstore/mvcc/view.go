@@ -81,6 +81,21 @@ func (v *view) get(key []byte, revision int64) (version, bool) {
 	return v.at(it, revision)
 }
 
+func (v *view) lookup(key []byte, revision int64) (KeyValue, bool, error) {
+	if len(key) == 0 {
+		return KeyValue{}, false, &RequestError{Field: "lookup.key", Err: ErrEmptyKey}
+	}
+	at, err := v.readRevision(revision, v.revision)
+	if err != nil {
+		return KeyValue{}, false, err
+	}
+	ver, ok := v.get(key, at)
+	if !ok {
+		return KeyValue{}, false, nil
+	}
+	return v.keyValue(ver), true, nil
+}
+
 // previous returns the pair that key had before revision, or nil when it did
 // not exist or that is below the floor.
 func (v *view) previous(key []byte, revision int64) *KeyValue {

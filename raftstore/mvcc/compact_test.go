@@ -1,0 +1,121 @@
+package mvcc
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// settle does all the work that compaction left.
+func settle(s *Store) {
+	for s.Reclaim(1 << 20) {
+	}
+}
+
+// Overwriting the same keys for ever, with compactions, needs memory for the
+// keys and not for what was written.
+func TestCompactionFreesMemory(t *testing.T) {
+	s := New()
+	value := strings.Repeat("x", 1000)
+	for round := range 200 {
+		for key := range 100 {
+			mustPut(t, s, fmt.Sprint("key-", key), value)
+		}
+		require.NoError(t, s.Compact(s.Revision()))
+		if round == 100 {
+			settle(s)
+		}
+	}
+	settle(s)
+	checkInvariants(t, s)
+	const live = 100 * (1000 + 8 + 6)
+	require.LessOrEqual(t, s.arena.liveBytes, live+1100, "the last revision is in the history as well")
+	require.Less(t, s.arena.usedBytes, 4*live+2*chunkBytesMax, "dead chunks must go")
+	require.Less(t, len(s.arena.dir), 12, "chunk numbers must be used again")
+	require.LessOrEqual(t, len(s.live.history.blocks), 2)
+	require.Equal(t, 100, s.index.length)
+}
+
+// What a snapshot, a result and an event hold stays as it was, whatever is
+// compacted and reused after it.
+func TestCompactionLeavesReadersAlone(t *testing.T) {
+	s := New()
+	for key := range 500 {
+		mustPut(t, s, fmt.Sprint("key-", key), strings.Repeat(fmt.Sprint(key), 300))
+	}
+	snapshot := s.Snapshot()
+	result, err := s.Range(&RangeOptions{Key: []byte{0}, End: []byte{0}})
+	require.NoError(t, err)
+	kept := make([]string, len(result.KVs))
+	for i, kv := range result.KVs {
+		kept[i] = string(kv.Value)
+	}
+	hash, err := snapshot.HashKV(0)
+	require.NoError(t, err)
+	for round := range 5 {
+		for key := range 500 {
+			mustPut(t, s, fmt.Sprint("key-", key), strings.Repeat("y", 500+round))
+		}
+		require.NoError(t, s.Compact(s.Revision()))
+		settle(s)
+	}
+	for i, kv := range result.KVs {
+		require.Equal(t, kept[i], string(kv.Value))
+	}
+	again, err := snapshot.HashKV(0)
+	require.NoError(t, err)
+	require.Equal(t, hash, again)
+	_, err = snapshot.Range(&RangeOptions{Key: []byte{0}, End: []byte{0}, Revision: 2})
+	require.NoError(t, err, "the snapshot has its own floor")
+}
+
+// The answers do not depend on how far the work behind the floor has come.
+func TestReclaimIsInvisible(t *testing.T) {
+	build := func() *Store {
+		s := New()
+		for i := range 300 {
+			key := fmt.Sprint("key-", i%17)
+			mustPut(t, s, key, fmt.Sprint(i))
+			if i%5 == 0 {
+				_, err := s.Delete(&DeleteRequest{Key: []byte(key)})
+				require.NoError(t, err)
+			}
+		}
+		s.mu.Lock() // the floor alone, without any work
+		s.live.floor = 250
+		s.mu.Unlock()
+		return s
+	}
+	image := func(s *Store) []byte {
+		var b bytes.Buffer
+		_, err := s.Snapshot().WriteTo(&b)
+		require.NoError(t, err)
+		return b.Bytes()
+	}
+	want := image(build())
+	for steps := range 300 {
+		s := build()
+		s.Reclaim(steps)
+		require.True(t, bytes.Equal(want, image(s)), "after %d steps", steps)
+		checkInvariants(t, s)
+	}
+}
+
+func TestCompactRefuses(t *testing.T) {
+	s := New()
+	require.NoError(t, s.Compact(0), "as etcd: nothing is below it yet")
+	require.ErrorIs(t, s.Compact(0), ErrCompacted)
+	require.NoError(t, s.Compact(1))
+	require.ErrorIs(t, s.Compact(2), ErrFutureRevision)
+	mustPut(t, s, "a", "1")
+	mustPut(t, s, "a", "2")
+	require.NoError(t, s.Compact(3))
+	_, err := s.Range(&RangeOptions{Key: []byte("a"), Revision: 2})
+	var compacted *CompactedError
+	require.ErrorAs(t, err, &compacted)
+	require.Equal(t, CompactedError{Revision: 2, Floor: 3}, *compacted)
+	require.EqualError(t, err, "mvcc: required revision has been compacted: 2 is below the floor 3")
+}

@@ -1,0 +1,104 @@
+package mvcc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Thousands of keys make a tree of several levels, which the model's few do
+// not. A sorted slice is the plain twin; snapshots must stay as they were.
+func TestTreeEqualsSlice(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 11))
+			s := New()
+			var keys [][]byte
+			for i := range 6000 {
+				key := binary.BigEndian.AppendUint32(nil, uint32(i))
+				if seed%2 == 0 { // in order or not
+					key = binary.BigEndian.AppendUint32(nil, r.Uint32N(1<<20))
+				}
+				mustPut(t, s, string(key), "")
+				at, found := slices.BinarySearchFunc(keys, key, bytes.Compare)
+				if !found {
+					keys = slices.Insert(keys, at, key)
+				}
+			}
+			checkInvariants(t, s)
+			snapshot, then := s.Snapshot(), slices.Clone(keys)
+			for len(keys) > 0 {
+				i := r.IntN(len(keys))
+				end := min(len(keys), i+r.IntN(40)+1)
+				_, err := s.Delete(&DeleteRequest{Key: keys[i], End: append(bytes.Clone(keys[end-1]), 0)})
+				require.NoError(t, err)
+				keys = slices.Delete(keys, i, end)
+				if r.IntN(4) == 0 {
+					require.NoError(t, s.Compact(s.Revision()))
+					s.Reclaim(r.IntN(500))
+				}
+				if r.IntN(20) == 0 {
+					requireCounts(t, s.Snapshot(), keys, r)
+				}
+			}
+			for s.Reclaim(1000) {
+			}
+			checkInvariants(t, s)
+			requireCounts(t, snapshot, then, r)
+			mustPut(t, s, "last", "")
+			require.NoError(t, s.Compact(s.Revision())) // beyond the last tombstone
+			for s.Reclaim(1000) {
+			}
+			require.Equal(t, 1, s.index.length)
+		})
+	}
+}
+
+// requireCounts compares ranges, their counts and limits with the slice.
+func requireCounts(t *testing.T, sn *Snapshot, keys [][]byte, r *rand.Rand) {
+	t.Helper()
+	for range 20 {
+		from := binary.BigEndian.AppendUint32(nil, r.Uint32N(1<<20))
+		to := binary.BigEndian.AppendUint32(nil, r.Uint32N(1<<20))
+		lo, _ := slices.BinarySearchFunc(keys, from, bytes.Compare)
+		hi, _ := slices.BinarySearchFunc(keys, to, bytes.Compare)
+		want := keys[lo:max(lo, hi)]
+		limit := r.IntN(20) + 1
+		got, err := sn.Range(&RangeOptions{Key: from, End: to, Limit: int64(limit)})
+		require.NoError(t, err)
+		require.EqualValues(t, len(want), got.Count)
+		require.Len(t, got.KVs, min(limit, len(want)))
+		require.Equal(t, len(want) > limit, got.More)
+		for i, kv := range got.KVs {
+			require.Equal(t, want[i], kv.Key)
+		}
+		count, err := sn.Range(&RangeOptions{Key: from, End: to, CountOnly: true})
+		require.NoError(t, err)
+		require.Equal(t, got.Count, count.Count)
+	}
+}
+
+// Keys that arrive in order leave nodes nearly full: that is half of the
+// index's memory.
+func TestTreeFillsInOrder(t *testing.T) {
+	s := New()
+	const n = 20000
+	for i := range n {
+		mustPut(t, s, fmt.Sprintf("/registry/pods/default/pod-%06d", i), "")
+	}
+	nodes := countNodes(s.index.root)
+	require.Less(t, nodes, n/nodeItemsMax*13/10, "%d nodes", nodes)
+}
+
+func countNodes(n *node) int {
+	total := 1
+	for _, c := range n.children {
+		total += countNodes(c)
+	}
+	return total
+}
