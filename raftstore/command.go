@@ -193,8 +193,9 @@ func appendOps(b []byte, ops []Op) []byte {
 	return b
 }
 
-// txnDepthMax bounds the nesting of transactions.
-const txnDepthMax = 64
+// txnDepthMax bounds the nesting of transactions: at least what mvcc.Validate lets
+// pass, so that what is proposed can be applied.
+const txnDepthMax = 256
 
 func (r *reader) txn(depth int) (t Txn) {
 	if depth > txnDepthMax {

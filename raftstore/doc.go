@@ -1,4 +1,106 @@
 // Package raftstore is etcd's data model, replicated by Raft, as a library: a
 // versioned, ordered, watchable map that survives the loss of a minority of its
-// members.
+// members and needs no server beside the program that opens it.
+//
+// # Terms
+//
+// A cluster has members: voters, which decide by majority, and learners, which
+// follow. One voter leads for a term. Writes are commands; several share an entry
+// of the log. An entry is committed when a majority has it on disk, and applied to
+// the state of each member in the order of the log. The state is a store of package
+// mvcc: each command that changes something makes one revision. A snapshot is the
+// state at one index of the log; what it covers may go from the log.
+//
+// # Life of a write
+//
+//	client ─► request ─► queue ─► entry ──► leader's log ──► followers' logs
+//	  ▲                (any member)  forwarded │ write+fdatasync   │ write+fdatasync
+//	  │                                        └──── commit ◄──────┘ acknowledgement
+//	  └── result ◄── applied on the member that was asked ◄── commit index
+//
+// The member that was asked packs what its clients have waiting into one entry and
+// proposes it: Raft appends it to the leader's log or forwards it there. The entry
+// carries the member's id, its number of starts and a sequence (command.go), and
+// the state admits each of these once. So a member may propose again whatever it
+// has not seen applied, after a change of leader or a lost message, and the client
+// need not know. The cost is one round trip and one fdatasync on a majority in
+// parallel; n clients share both.
+//
+// # Life of a read
+//
+// A linearizable read asks the leader for its commit index, which the leader gives
+// when a majority has confirmed its leadership by one round of heartbeats, waits
+// until the member it was asked of has applied that much, and reads there. All
+// reads that wait when the question is asked share it. A serializable read looks at
+// the member's own state, which may be old.
+//
+// # Outcomes
+//
+// A write is applied, or not applied (ErrNotApplied), or nobody here can know
+// (ErrUnknownOutcome): the caller gave up waiting, or the member stopped, while the
+// entry was on its way.
+//
+// # Failure model
+//
+// Members may stop at any instant and lose everything that was not synced, also in
+// parts; messages may be lost, delayed, duplicated and reordered; clocks may run at
+// different rates and processes pause. Disks may fail: a write or sync that fails
+// stops the member for good, and files that no crash explains keep it from
+// starting. Members do not lie: TLS keeps strangers out, and frames that are not
+// well formed are dropped, but a member with a valid certificate is believed.
+//
+// # Layout
+//
+//	Store ── node (one goroutine owns what is below) ── replica ── core ── raft.RawNode
+//	  │                                                  │  │        └──── machine ── mvcc.Store
+//	  │                                                  │  └── wal.WAL, snapshot files
+//	  └── reads and watches go to mvcc.Store directly    └───── transport.Transport
+//
+//	dir/wal/0000000000000001.wal …           the log; see package wal
+//	dir/snap/<index>-<term>.snap             two generations; see image.go
+//
+// The core takes inputs (ticks, messages, writes, reads, completions of the disk)
+// and returns effects; it has no goroutine, clock or I/O. The replica carries the
+// effects out on a log, a directory and a network it was given. Simulations run
+// both, unchanged, over simulated ones.
+//
+// # Guarantees
+//
+// Durability: what was acknowledged is on the disks of a majority, synced. Reads are
+// linearizable unless asked to be serializable. Watches deliver every revision once
+// and in order. All methods of Store are safe for concurrent use; no goroutine
+// outlives Close or Abort. Applying is deterministic, and Status.StateHash is equal
+// on all members at equal Applied. Every queue is bounded (Config); what does not
+// fit is refused before it is proposed. Requests, their buffers and their channels
+// are reused; a put costs the allocations of its entry, shared by all in it, and
+// those of the transport.
+//
+// # Differences from upstream
+//
+//   - Differs: etcd answers a write with a timeout after a change of leader; here the
+//     member proposes it again, exactly once, until the client's context ends.
+//   - Differs: several client commands share one entry; each has its own revision.
+//   - Differs: a sole voter that was just elected answers linearizable reads only
+//     after committing an entry of its term; raft/v3 3.7.0 answers at once.
+//   - Differs: the applied index is not stored beside the data: the state is in
+//     memory and is replayed from the last snapshot.
+//   - Differs: after a failed sync and a restart of the process the last batch of the
+//     log is written again, since the page cache may hold it without the disk.
+//   - Differs: there are no authentication, quota alarms, defragmentation or gRPC
+//     API. Leases are part of the data model, but nothing here grants or expires them
+//     yet.
+//
+// # Sources
+//
+// Ongaro, Consensus: Bridging Theory and Practice (the Raft thesis); etcd 3.7 and
+// go.etcd.io/raft/v3 3.7.0; etcd issues #20418, #6368, #14098, hashicorp/raft #503
+// and #666, named where they matter; Rebello et al., Can Applications Recover from
+// fsync Failures? (2020).
+//
+// # Reading order
+//
+// kv.go, store.go; core.go, propose.go, read.go, member.go; command.go, machine.go;
+// replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go, node.go,
+// lifecycle.go; raftlog.go, message.go. Then sim_test.go, which shows what can
+// happen. election.go is a recipe on top.
 package raftstore
