@@ -248,10 +248,13 @@ func (w *twins) openWatcher() {
 	watcher, err := w.store.Watch(o)
 	empty := len(o.End) > 0 && string(o.End) != "\x00" && bytes.Compare(o.Key, o.End) >= 0
 	switch {
+	case o.StartRevision < 0:
+		require.ErrorIs(w.t, err, ErrCompacted)
+		return
 	case empty:
 		require.ErrorIs(w.t, err, ErrEmptyWatchRange)
 		return
-	case o.StartRevision < 0 || o.StartRevision != 0 && o.StartRevision < w.model.floor:
+	case o.StartRevision != 0 && o.StartRevision < w.model.floor:
 		require.ErrorIs(w.t, err, ErrCompacted)
 		return
 	}
