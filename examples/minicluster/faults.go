@@ -19,7 +19,7 @@ func (j *job) killLeader(ctx context.Context) error {
 	}
 	defer p.cancel()
 	const enough = 20
-	if err := until(ctx, "writes before the crash", settleLimit, func() bool { n, _ := p.count(); return n >= enough }); err != nil {
+	if err := until(ctx, "writes before the crash", phaseLimit, func() bool { n, _ := p.count(); return n >= enough }); err != nil {
 		return err
 	}
 	old, term, err := j.members.leader(ctx)
@@ -37,7 +37,7 @@ func (j *job) killLeader(ctx context.Context) error {
 		return err
 	}
 	j.tl.say("store", "member %d leads at term %d, %v after the crash", now+1, term, time.Since(crash).Round(time.Millisecond))
-	if err := until(ctx, "writes after the crash", settleLimit, func() bool { n, _ := p.count(); return n >= before+enough }); err != nil {
+	if err := until(ctx, "writes after the crash", phaseLimit, func() bool { n, _ := p.count(); return n >= before+enough }); err != nil {
 		return err
 	}
 	missed := j.members.stores[now].Status().Applied
@@ -45,7 +45,7 @@ func (j *job) killLeader(ctx context.Context) error {
 		return err
 	}
 	back := time.Now()
-	err = until(ctx, fmt.Sprintf("member %d catches up", old+1), settleLimit, func() bool {
+	err = until(ctx, fmt.Sprintf("member %d catches up", old+1), phaseLimit, func() bool {
 		return j.members.stores[old].Status().Applied >= missed
 	})
 	if err != nil {
@@ -76,6 +76,10 @@ func (j *job) drain(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	before := map[string]string{} // UIDs of pods by key
+	for p := range j.plane.view.Pods.All() {
+		before[p.Key] = p.Object.Metadata.UID
+	}
 	moved, err := j.evict(ctx)
 	if err != nil {
 		return err
@@ -88,8 +92,37 @@ func (j *job) drain(ctx context.Context) error {
 	if rest := len(j.stays) - shown; rest > 0 {
 		j.tl.say("operator", "… and %d more stay", rest)
 	}
-	return j.settle(ctx)
+	if err := j.settle(ctx); err != nil {
+		return err
+	}
+	j.replaced(before)
+	return nil
 }
+
+// replaced shows the pods that were made since, and where they went.
+func (j *job) replaced(before map[string]string) {
+	shown, more := 0, 0
+	for p := range j.plane.view.Pods.All() {
+		pod := &p.Object
+		if before[p.Key] == pod.Metadata.UID {
+			continue
+		}
+		if shown++; shown > replacedShownMax {
+			more++
+			continue
+		}
+		where := "on " + pod.Spec.NodeName
+		if c := api.ConditionOf(pod.Status.Conditions, api.PodScheduled); pod.Spec.NodeName == "" && c != nil {
+			where = "has no node: " + c.Message
+		}
+		j.tl.say("scheduler", "in its place: pod %s/%s %s", pod.Metadata.Namespace, pod.Metadata.Name, where)
+	}
+	if more > 0 {
+		j.tl.say("scheduler", "… and %d more", more)
+	}
+}
+
+const replacedShownMax = 30
 
 const staysShownMax = 10
 

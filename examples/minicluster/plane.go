@@ -84,30 +84,41 @@ func (p *plane) stop() {
 
 var errStopped = errors.New("stopped")
 
-// Quiet is when nothing was written for this long.
+// quietPeriod without a change is quiet.
 const quietPeriod = 250 * time.Millisecond
 
 // settle waits until the cluster is at rest: nothing moves any more and every pod
-// has got where it can get. A cluster that does not come to rest is left to the
-// checks, which name what is wrong.
-func (p *plane) settle(limit time.Duration) (rest bool, err error) {
-	deadline := time.Now().Add(limit)
+// has got where it can get. A cluster in which nothing happens for a while although
+// it is not at rest, or which never stops moving, is left to the checks, which name
+// what is wrong.
+func (p *plane) settle() (rest bool, err error) {
+	start := time.Now()
+	last := start
 	timer := time.NewTimer(quietPeriod)
 	defer timer.Stop()
 	for {
 		timer.Reset(quietPeriod)
 		changes, err := p.feed.Advance(p.ctx, p.view, 0, timer.C)
+		now := time.Now()
 		switch {
 		case err != nil:
 			return false, p.cause(err)
-		case len(changes) > 0:
-		case atRest(p.view):
+		case len(changes) == 0 && atRest(p.view):
 			return true, nil
-		case time.Now().After(deadline):
+		case now.Sub(last) > stuckLimit || now.Sub(start) > settleLimit:
 			return false, nil
+		case len(changes) > 0:
+			last = now
 		}
 	}
 }
+
+// How long a cluster may stand still without being at rest, and how long it may
+// take to come to rest.
+const (
+	stuckLimit  = 15 * time.Second
+	settleLimit = 10 * time.Minute
+)
 
 // cause is why the plane has ended, if it has.
 func (p *plane) cause(err error) error {

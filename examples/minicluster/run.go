@@ -33,8 +33,8 @@ type job struct {
 	found   []string
 }
 
-// settleLimit is how long a cluster may take to come to rest.
-const settleLimit = 20 * time.Second
+// phaseLimit bounds the steps of a phase that should take milliseconds.
+const phaseLimit = 20 * time.Second
 
 // run does everything: read, start, apply, break, check, report.
 func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err error) {
@@ -179,7 +179,7 @@ func (j *job) rememberBound(ctx context.Context) error {
 
 // settle waits until the cluster is at rest and says what it has come to.
 func (j *job) settle(context.Context) error {
-	rest, err := j.plane.settle(settleLimit)
+	rest, err := j.plane.settle()
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (j *job) settle(context.Context) error {
 	}
 	state := "at rest"
 	if !rest {
-		state = fmt.Sprintf("not at rest after %v", settleLimit)
+		state = "not at rest, and stuck"
 	}
 	j.tl.say("cluster", "%s at revision %d: %d pods on nodes, %d of them ready, %d without a node",
 		state, j.plane.view.Revision, running, ready, pending)
@@ -226,15 +226,19 @@ func (j *job) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rules, err := node.CompileRules(view)
+	compiler, err := node.NewCompiler(view)
 	if err != nil {
 		return err
 	}
+	sizes := newRuleSizes()
 	report := check.Run(&check.State{
-		View: view, Rules: rules, Bound: j.bound, Evicted: j.evicted,
+		View: view, Rules: sizes.counted(compiler.All()), Bound: j.bound, Evicted: j.evicted,
 		Acknowledged: j.acked, Found: j.found, Members: states,
 	})
-	j.summary(view, rules, states, report)
+	if err := compiler.Err(); err != nil {
+		return err
+	}
+	j.summary(view, sizes, states, report)
 	if n := len(report.Violations); n > 0 {
 		return fmt.Errorf("%d violations, the first: %s", n, report.Violations[0])
 	}

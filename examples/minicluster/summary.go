@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
@@ -20,7 +20,7 @@ const linesMax = 200
 
 // summary prints what the cluster has come to. The same input gives the same
 // lines, apart from revisions, hashes and what depends on the order of arrival.
-func (j *job) summary(view *control.View, rules map[string]*proxyrules.RuleSet, states []check.Member, report *check.Report) {
+func (j *job) summary(view *control.View, rules *ruleSizes, states []check.Member, report *check.Report) {
 	j.placements(view)
 	j.unplaced(view)
 	j.nodes(view)
@@ -125,24 +125,42 @@ func amount(list resource.List, name string) string {
 	return q.String()
 }
 
-// rules prints the sizes of the nodes' rules, nodes with equal sizes together.
-func (j *job) rules(rules map[string]*proxyrules.RuleSet) {
-	groups := map[node.RuleCounts][]string{}
-	refused := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(rules)) {
-		n := node.CountRules(rules[name])
-		groups[n] = append(groups[n], name)
-		for _, e := range rules[name].Refused() {
-			refused[e.Error()] = true
+// ruleSizes collects the sizes of the nodes' rules while they go by, so that the
+// rules themselves need not be kept.
+type ruleSizes struct {
+	nodes   map[node.RuleCounts][]string
+	refused map[string]bool
+}
+
+func newRuleSizes() *ruleSizes {
+	return &ruleSizes{nodes: map[node.RuleCounts][]string{}, refused: map[string]bool{}}
+}
+
+// counted passes rules through and notes their sizes.
+func (s *ruleSizes) counted(rules iter.Seq2[string, *proxyrules.RuleSet]) iter.Seq2[string, *proxyrules.RuleSet] {
+	return func(yield func(string, *proxyrules.RuleSet) bool) {
+		for name, r := range rules {
+			n := node.CountRules(r)
+			s.nodes[n] = append(s.nodes[n], name)
+			for _, e := range r.Refused() {
+				s.refused[e.Error()] = true
+			}
+			if !yield(name, r) {
+				return
+			}
 		}
 	}
+}
+
+// rules prints the sizes of the nodes' rules, nodes with equal sizes together.
+func (j *job) rules(s *ruleSizes) {
 	var lines []string
-	for n, names := range groups {
+	for n, names := range s.nodes {
 		lines = append(lines, fmt.Sprintf("%s: iptables %d rules in %d chains; nftables %d rules in %d chains, %d elements",
 			nodeList(names), n.IPTablesRules, n.IPTablesChains, n.NFTRules, n.NFTChains, n.NFTElements))
 	}
-	sort.Strings(lines)
-	for _, r := range slices.Sorted(maps.Keys(refused)) {
+	slices.Sort(lines)
+	for _, r := range slices.Sorted(maps.Keys(s.refused)) {
 		lines = append(lines, "refused: "+r)
 	}
 	j.list("Service rules", lines)

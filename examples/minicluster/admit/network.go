@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
 	"github.com/orchcore/orchcore/proxyrules"
@@ -49,7 +50,26 @@ func (c *checker) service(s *api.Service, raw []byte) {
 		c.that(!numbers[number], at+".port", p.Port, "want a port and protocol that no other port of the service has")
 		names[p.Name], numbers[number] = true, true
 	}
+	c.policies(raw)
 	c.rules(raw, nil)
+}
+
+// policies checks the words that only the rule compiler reads, which takes what it
+// does not know for the default, as kube-proxy does.
+func (c *checker) policies(raw []byte) {
+	var s proxyrules.Service
+	if err := json.Unmarshal(raw, &s); err != nil {
+		c.note(err)
+		return
+	}
+	word := func(field, value string, allowed ...string) {
+		c.that(value == "" || slices.Contains(allowed, value), field, value, "want one of %v", allowed)
+	}
+	word("spec.sessionAffinity", s.Spec.SessionAffinity, "None", "ClientIP")
+	word("spec.externalTrafficPolicy", s.Spec.ExternalTrafficPolicy, "Cluster", "Local")
+	if p := s.Spec.InternalTrafficPolicy; p != nil {
+		word("spec.internalTrafficPolicy", *p, "Cluster", "Local")
+	}
 }
 
 func (c *checker) slice(raw []byte) { c.rules(nil, raw) }
@@ -61,20 +81,20 @@ func (c *checker) rules(service, slice []byte) {
 		return
 	}
 	var services []proxyrules.Service
-	var slices []proxyrules.EndpointSlice
+	var endpoints []proxyrules.EndpointSlice
 	var err error
 	if service != nil {
 		services = make([]proxyrules.Service, 1)
 		err = json.Unmarshal(service, &services[0])
 	} else {
-		slices = make([]proxyrules.EndpointSlice, 1)
-		err = json.Unmarshal(slice, &slices[0])
+		endpoints = make([]proxyrules.EndpointSlice, 1)
+		err = json.Unmarshal(slice, &endpoints[0])
 	}
 	if err != nil {
 		c.note(err)
 		return
 	}
-	_, err = proxyrules.Compile(proxyrules.Config{}, services, slices)
+	_, err = proxyrules.Compile(proxyrules.Config{}, services, endpoints)
 	var bad *proxyrules.InputError
 	if errors.As(err, &bad) {
 		c.note(&FieldError{Field: bad.Field, Value: bad.Value, Want: "want " + bad.Want})

@@ -8,6 +8,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
@@ -46,8 +47,9 @@ type Member struct {
 
 // State is a cluster at rest.
 type State struct {
-	View  *control.View
-	Rules map[string]*proxyrules.RuleSet
+	View *control.View
+	// Rules are the compiled rules of each node.
+	Rules iter.Seq2[string, *proxyrules.RuleSet]
 	// Bound is where pods were that came bound with the input, by key. They
 	// must still be there, unless they were evicted.
 	Bound   map[string]string

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -18,67 +19,100 @@ var (
 	outsideClient = netip.MustParseAddrPort("203.0.113.7:40000")
 )
 
+// address is one way to reach a service port, and what it should lead to.
+type address struct {
+	name     string
+	protocol proxyrules.Protocol
+	from     netip.AddrPort
+	to       func(*api.Node) netip.AddrPort
+	want     map[netip.AddrPort]string // what is behind each backend
+	got      map[netip.AddrPort]bool
+}
+
 // reachable sends a first packet for every way that a service's rules can choose,
 // from every node, and compares the backends hit with the pods that are ready.
-func (r *Report) reachable(view *control.View, rules map[string]*proxyrules.RuleSet) {
+// Traffic policies may keep a node from some backends, so those that any node
+// reaches count together.
+func (r *Report) reachable(view *control.View, rules iter.Seq2[string, *proxyrules.RuleSet]) {
+	addresses := addressesOf(view)
+	for node, compiled := range rules {
+		n := view.Nodes[api.Nodes.Key("", node)]
+		if n == nil {
+			continue
+		}
+		for _, a := range addresses {
+			if stray, ok := a.send(compiled, &n.Object); !ok {
+				r.fail(Endpoints, a.name, "node %s sends traffic to %s, which is no ready pod", node, stray)
+			}
+		}
+	}
+	for _, a := range addresses {
+		for _, b := range slices.SortedFunc(maps.Keys(a.want), netip.AddrPort.Compare) {
+			r.Checked[Endpoints]++
+			if !a.got[b] {
+				r.fail(Endpoints, a.name, "no node sends traffic to %s at %s", a.want[b], b)
+			}
+		}
+	}
+}
+
+// addressesOf lists the cluster IPs and node ports of all services.
+func addressesOf(view *control.View) []*address {
+	var out []*address
 	for svc := range view.Services.All() {
 		s := &svc.Object
 		ip, err := netip.ParseAddr(s.Spec.ClusterIP)
 		if err != nil || !ip.Is4() || s.Spec.Type == "ExternalName" {
 			continue // no virtual address, nothing to look up
 		}
-		title := api.Title("Service", s.Metadata.Namespace, s.Metadata.Name)
 		for i := range s.Spec.Ports {
 			port := &s.Spec.Ports[i]
-			want := backends(view, s, port)
-			name := fmt.Sprintf("%s port %d", title, port.Port)
-			r.hit(name, want, rules, port, insideClient, func(string) netip.AddrPort {
-				return netip.AddrPortFrom(ip, uint16(port.Port))
-			})
-			if port.NodePort != 0 {
-				r.hit(name+" by node port", want, rules, port, outsideClient, func(node string) netip.AddrPort {
-					n := view.Nodes[api.Nodes.Key("", node)]
-					address, _ := netip.ParseAddr(n.Object.InternalIP())
-					return netip.AddrPortFrom(address, uint16(port.NodePort))
-				})
+			a := address{
+				name:     fmt.Sprintf("%s port %d", api.Title("Service", s.Metadata.Namespace, s.Metadata.Name), port.Port),
+				protocol: proxyrules.TCP,
+				from:     insideClient,
+				to:       func(*api.Node) netip.AddrPort { return netip.AddrPortFrom(ip, uint16(port.Port)) },
+				want:     backends(view, s, port),
+				got:      map[netip.AddrPort]bool{},
 			}
-		}
-	}
-}
-
-// hit checks one address of a service port. Traffic policies may keep a node from
-// some backends, so those hit from any node count together; each must be wanted.
-func (r *Report) hit(name string, want map[netip.AddrPort]string, rules map[string]*proxyrules.RuleSet,
-	port *api.ServicePort, from netip.AddrPort, to func(node string) netip.AddrPort,
-) {
-	protocol := proxyrules.TCP
-	if port.Protocol != "" {
-		protocol, _ = proxyrules.ParseProtocol(port.Protocol)
-	}
-	got := map[netip.AddrPort]bool{}
-	for _, node := range slices.Sorted(maps.Keys(rules)) {
-		flow := proxyrules.Flow{Protocol: protocol, Source: from, Destination: to(node)}
-		if !flow.Destination.Addr().IsValid() {
-			continue
-		}
-		for _, random := range choices(rules[node].Lookup(flow, 0)) {
-			d := rules[node].Lookup(flow, random)
-			if d.Verdict != proxyrules.DNAT {
+			if port.Protocol != "" {
+				a.protocol, _ = proxyrules.ParseProtocol(port.Protocol)
+			}
+			out = append(out, &a)
+			if port.NodePort == 0 {
 				continue
 			}
-			if _, ok := want[d.Backend]; !ok && len(want) > 0 {
-				r.fail(Endpoints, name, "node %s sends traffic to %s, which is no ready pod", node, d.Backend)
-				return
+			outside := a
+			outside.name += " by node port"
+			outside.from, outside.got = outsideClient, map[netip.AddrPort]bool{}
+			outside.to = func(n *api.Node) netip.AddrPort {
+				own, _ := netip.ParseAddr(n.InternalIP())
+				return netip.AddrPortFrom(own, uint16(port.NodePort))
 			}
-			got[d.Backend] = true
+			out = append(out, &outside)
 		}
 	}
-	for _, b := range slices.SortedFunc(maps.Keys(want), netip.AddrPort.Compare) {
-		r.Checked[Endpoints]++
-		if !got[b] {
-			r.fail(Endpoints, name, "no node sends traffic to %s at %s", want[b], b)
-		}
+	return out
+}
+
+// send tries every choice that a node's rules have. It returns the first backend
+// that should get no traffic.
+func (a *address) send(rules *proxyrules.RuleSet, n *api.Node) (stray netip.AddrPort, ok bool) {
+	flow := proxyrules.Flow{Protocol: a.protocol, Source: a.from, Destination: a.to(n)}
+	if !flow.Destination.Addr().IsValid() {
+		return stray, true
 	}
+	for _, random := range choices(rules.Lookup(flow, 0)) {
+		d := rules.Lookup(flow, random)
+		if d.Verdict != proxyrules.DNAT {
+			continue
+		}
+		if _, wanted := a.want[d.Backend]; !wanted && len(a.want) > 0 {
+			return d.Backend, false
+		}
+		a.got[d.Backend] = true
+	}
+	return stray, true
 }
 
 // choices are random numbers of which each backend of the policy gets one.

@@ -79,17 +79,43 @@ func (c *Scheduler) Reconcile(view *View, now time.Time) ([]Action, time.Duratio
 	if wait := c.gathering(pending, now); wait > 0 {
 		return actions, wait, nil
 	}
-	for _, p := range pending {
-		if c.failed[p.Key].generation == c.mirror.generation {
-			continue // nothing has changed that could make it fit
-		}
+	batch, recheck := c.batch(pending)
+	for _, p := range batch {
 		more, err := c.place(view, p, now)
 		if err != nil {
 			return nil, 0, err
 		}
 		actions = append(actions, more...)
 	}
-	return actions, 0, nil
+	return actions, recheck, nil
+}
+
+// batchMax bounds the pods that are placed before their bindings are written, so
+// that a large input shows progress, and a lost lead ends the work soon.
+const batchMax = 256
+
+// batch chooses which pods to try now: those that were never tried, and when there
+// is none of these, those for which something has changed since.
+func (c *Scheduler) batch(pending []*Stored[api.Pod]) (batch []*Stored[api.Pod], recheck time.Duration) {
+	var again []*Stored[api.Pod]
+	for _, p := range pending {
+		f, tried := c.failed[p.Key]
+		switch {
+		case !tried:
+			batch = append(batch, p)
+		case f.generation != c.mirror.generation:
+			again = append(again, p)
+		}
+	}
+	if len(batch) == 0 {
+		batch = again
+	} else if len(again) > 0 {
+		recheck = time.Millisecond
+	}
+	if len(batch) > batchMax {
+		return batch[:batchMax], time.Millisecond
+	}
+	return batch, recheck
 }
 
 // resolve forgets assumptions that have come to nothing. A bind whose outcome is

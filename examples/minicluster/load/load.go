@@ -12,6 +12,8 @@ import (
 
 	"github.com/orchcore/orchcore/examples/minicluster/admit"
 	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/proxyrules"
+	"github.com/orchcore/orchcore/scheduler"
 )
 
 // Object is one object of the input, checked.
@@ -248,29 +250,40 @@ func (r *reader) object(kind api.Kind, tree api.Fields, origin Origin) (Object, 
 	return o, nil
 }
 
-// wireTypes are the types that will be decoded from an object of a kind.
+// podTemplate reaches the template of a workload as the scheduler will read it.
+type podTemplate struct {
+	Spec struct {
+		Template struct {
+			Spec scheduler.PodSpec `json:"spec"`
+		} `json:"template"`
+	} `json:"spec"`
+}
+
+// wireTypes are the types that will be decoded from an object of a kind: the views
+// of the control plane first, then those of the packages that decide.
 func wireTypes(kind api.Kind) []reflect.Type {
+	template := reflect.TypeFor[podTemplate]()
 	switch kind {
 	case api.Namespaces:
-		return []reflect.Type{reflect.TypeFor[api.Namespace]()}
+		return []reflect.Type{reflect.TypeFor[api.Namespace](), reflect.TypeFor[scheduler.Namespace]()}
 	case api.PriorityClasses:
 		return []reflect.Type{reflect.TypeFor[api.PriorityClass]()}
 	case api.Nodes:
-		return []reflect.Type{reflect.TypeFor[api.Node]()}
+		return []reflect.Type{reflect.TypeFor[api.Node](), reflect.TypeFor[scheduler.Node]()}
 	case api.Pods:
-		return []reflect.Type{reflect.TypeFor[api.Pod]()}
+		return []reflect.Type{reflect.TypeFor[api.Pod](), reflect.TypeFor[scheduler.Pod]()}
 	case api.Services:
-		return []reflect.Type{reflect.TypeFor[api.Service]()}
+		return []reflect.Type{reflect.TypeFor[api.Service](), reflect.TypeFor[proxyrules.Service]()}
 	case api.EndpointSlices:
-		return []reflect.Type{reflect.TypeFor[api.EndpointSlice]()}
+		return []reflect.Type{reflect.TypeFor[api.EndpointSlice](), reflect.TypeFor[proxyrules.EndpointSlice]()}
 	case api.Deployments:
-		return []reflect.Type{reflect.TypeFor[api.Deployment]()}
+		return []reflect.Type{reflect.TypeFor[api.Deployment](), template}
 	case api.ReplicaSets:
-		return []reflect.Type{reflect.TypeFor[api.ReplicaSet]()}
+		return []reflect.Type{reflect.TypeFor[api.ReplicaSet](), template}
 	case api.DaemonSets:
-		return []reflect.Type{reflect.TypeFor[api.DaemonSet]()}
+		return []reflect.Type{reflect.TypeFor[api.DaemonSet](), template}
 	case api.StatefulSets:
-		return []reflect.Type{reflect.TypeFor[api.StatefulSet]()}
+		return []reflect.Type{reflect.TypeFor[api.StatefulSet](), template}
 	}
 	return nil
 }

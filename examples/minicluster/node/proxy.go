@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,13 +15,17 @@ import (
 	"github.com/orchcore/orchcore/proxyrules"
 )
 
-// Proxies compiles the service rules of every node whenever services, endpoints or
-// nodes change. It writes nothing to the store.
+// Proxies compiles service rules whenever services, endpoints or nodes change, as
+// the proxy on each node would. It writes nothing to the store. In a large cluster
+// it stands for the proxies of the first nodes only: in this process they share two
+// or three processors, not a thousand.
 type Proxies struct {
 	mu       sync.Mutex
-	revision int64
+	compiles int
 	rules    map[string]*proxyrules.RuleSet
 }
+
+const proxiesMax = 16
 
 // Name implements control.Controller.
 func (c *Proxies) Name() string { return "proxy" }
@@ -32,26 +37,41 @@ func (c *Proxies) Kinds() []api.Kind {
 
 // Reconcile implements control.Controller.
 func (c *Proxies) Reconcile(view *control.View, _ time.Time) ([]control.Action, time.Duration, error) {
-	rules, err := CompileRules(view)
+	compiler, err := NewCompiler(view)
 	if err != nil {
 		return nil, 0, err
 	}
+	rules := map[string]*proxyrules.RuleSet{}
+	for node, compiled := range compiler.All() {
+		rules[node] = compiled
+		if len(rules) == proxiesMax {
+			break
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rules, c.revision = rules, view.Revision
-	return nil, 0, nil
+	c.rules = rules
+	c.compiles += len(rules)
+	return nil, 0, compiler.Err()
 }
 
-// Rules returns the newest rules by node, and the revision they stand for. The
-// rule sets are immutable.
-func (c *Proxies) Rules() (map[string]*proxyrules.RuleSet, int64) {
+// Compiles counts the rule sets that were compiled.
+func (c *Proxies) Compiles() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rules, c.revision
+	return c.compiles
 }
 
-// CompileRules compiles the rules of every node.
-func CompileRules(view *control.View) (map[string]*proxyrules.RuleSet, error) {
+// Compiler compiles the rules of one node after the other.
+type Compiler struct {
+	view     *control.View
+	services []proxyrules.Service
+	slices   []proxyrules.EndpointSlice
+	err      error
+}
+
+// NewCompiler decodes what the nodes have in common.
+func NewCompiler(view *control.View) (*Compiler, error) {
 	services, err := decodeAll[proxyrules.Service](view.Services)
 	if err != nil {
 		return nil, err
@@ -60,25 +80,41 @@ func CompileRules(view *control.View) (map[string]*proxyrules.RuleSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*proxyrules.RuleSet{}
-	for n := range view.Nodes.All() {
-		config := proxyrules.Config{
-			NodeName:     n.Object.Metadata.Name,
-			NodeLabels:   n.Object.Metadata.Labels,
-			ClusterCIDRs: []netip.Prefix{admit.PodCIDR},
-			ServiceCIDRs: []netip.Prefix{admit.ServiceCIDR},
-			SkipRefused:  true,
+	return &Compiler{view: view, services: services, slices: slices}, nil
+}
+
+// All compiles the rules of each node in turn, in the order of their names, and
+// ends at the first error.
+func (c *Compiler) All() iter.Seq2[string, *proxyrules.RuleSet] {
+	return func(yield func(string, *proxyrules.RuleSet) bool) {
+		for n := range c.view.Nodes.All() {
+			rules, err := c.compile(&n.Object)
+			if err != nil {
+				c.err = fmt.Errorf("rules of node %s: %w", n.Object.Metadata.Name, err)
+				return
+			}
+			if !yield(n.Object.Metadata.Name, rules) {
+				return
+			}
 		}
-		if ip, err := netip.ParseAddr(n.Object.InternalIP()); err == nil {
-			config.NodeIPs = []netip.Addr{ip}
-		}
-		rules, err := proxyrules.Compile(config, services, slices)
-		if err != nil {
-			return nil, fmt.Errorf("rules of node %s: %w", n.Object.Metadata.Name, err)
-		}
-		out[n.Object.Metadata.Name] = rules
 	}
-	return out, nil
+}
+
+// Err is the error that ended All.
+func (c *Compiler) Err() error { return c.err }
+
+func (c *Compiler) compile(n *api.Node) (*proxyrules.RuleSet, error) {
+	config := proxyrules.Config{
+		NodeName:     n.Metadata.Name,
+		NodeLabels:   n.Metadata.Labels,
+		ClusterCIDRs: []netip.Prefix{admit.PodCIDR},
+		ServiceCIDRs: []netip.Prefix{admit.ServiceCIDR},
+		SkipRefused:  true, // the summary lists them
+	}
+	if ip, err := netip.ParseAddr(n.InternalIP()); err == nil {
+		config.NodeIPs = []netip.Addr{ip}
+	}
+	return proxyrules.Compile(config, c.services, c.slices)
 }
 
 func decodeAll[W, T any](t control.Table[T]) ([]W, error) {
