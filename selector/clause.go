@@ -2,6 +2,7 @@ package selector
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unique"
 )
@@ -14,6 +15,7 @@ type clause struct {
 	keyID    keyHandle // of key, for the operators that look at it alone
 	key      string
 	bound    int64  // of Gt and Lt
+	zeros    uint8  // written before the bound
 	pos      uint32 // place in the printed order
 	op       Operator
 	eval     Operator // op, or the equality operator that means the same
@@ -40,7 +42,6 @@ func (o Operator) absentOK() bool { return o == NotIn || o == NotEquals || o == 
 func clauseOf(r Requirement) clause {
 	c := newClause(r.key, r.op)
 	if len(r.values) == 1 {
-		c.bound, _ = parseInt(r.values[0])
 		c.setValue(r.values[0])
 		return c
 	}
@@ -51,6 +52,14 @@ func clauseOf(r Requirement) clause {
 }
 
 func (c *clause) setValue(value string) {
+	if c.op == Gt || c.op == Lt {
+		// A valid value has no sign: leading zeros are all that a number loses.
+		c.bound, _ = parseInt(value)
+		for int(c.zeros) < len(value)-1 && value[c.zeros] == '0' {
+			c.zeros++
+		}
+		return
+	}
 	c.label, c.single = handleOf(c.key, value), true
 	switch c.op {
 	case In, DoubleEquals:
@@ -63,7 +72,9 @@ func (c *clause) setValue(value string) {
 // requirement is the inverse of clauseOf.
 func (c *clause) requirement() Requirement {
 	r := Requirement{key: c.key, op: c.op}
-	if c.single {
+	if c.op == Gt || c.op == Lt {
+		r.values = []string{strings.Repeat("0", int(c.zeros)) + strconv.FormatInt(c.bound, 10)}
+	} else if c.single {
 		r.values = []string{c.label.Value().value}
 	} else if len(c.labels) > 0 {
 		r.values = make([]string, len(c.labels))

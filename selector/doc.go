@@ -39,6 +39,21 @@
 // tried in the order equality, list, existence, bounds, exclusion: what rejects
 // most objects for the least work first.
 //
+// An [Index] answers "which objects does this selector match?" by set algebra:
+// per label, per key and per bit of integer values it keeps the set of objects
+// that have it. A query costs O(objects/64) word operations per set it touches;
+// a single positive requirement is counted in O(1). A [Registry] answers the
+// reverse, "which selectors match these labels?": each selector waits at one
+// pair or key that it cannot do without, the one that occurs least often in the
+// labels asked about, and only selectors waiting at what the labels have are
+// tried.
+//
+// Reasoning ([Satisfiable], [Overlap], [Implies], [Equivalent], [Simplify])
+// turns a selector into a product: per key the set of states that the label may
+// be in. Products make all of it O(n log n) for n values. Alternatives
+// ([NodesImply]) are co-NP-complete and take a step budget; the answer may be
+// [Unknown] and is never wrong.
+//
 // # Data layout
 //
 //	Labels ──► first  a tag byte of each key, labels 0..7 in one word
@@ -54,11 +69,20 @@
 // comparison decides equality. Tags may collide: that costs a comparison and
 // never an answer.
 //
+//	Index ► dictionary  key ─► { any, value ─► number, bits 0..63 of integers }
+//	        postings    number ─► one id │ chunks of 16,384 ids, each a list or a bitmap
+//	        keys        id ─► K                      copied page by page under a Snapshot
+//
+//	Registry ► pairs, keys ─► anchor { places of waiting selectors, how often seen }
+//
 // # Guarantees
 //
-// All types are immutable after construction and safe for concurrent use.
+// Selectors, labels, matchers and snapshots are immutable and safe for
+// concurrent use; Index and Registry are safe for concurrent use, and a
+// Snapshot stays as it is while writers go on.
 // Results, printed forms and errors do not depend on map order. Matching
-// allocates nothing. [Parse] allocates the list of requirements and, when there
+// allocates nothing, nor does Index.Count with up to eight requirements, nor
+// Registry.AppendMatches with up to 64 results. [Parse] allocates the list of requirements and, when there
 // are lists of values, one block for them, besides registering label pairs that
 // the process has not seen (package unique; the garbage collector drops those
 // that nothing uses). Inputs may be hostile: bad ones give a [*ParseError] with
@@ -90,10 +114,14 @@
 //
 // Behaviour: k8s.io/apimachinery v0.36.3 (labels, validation) and
 // k8s.io/component-helpers v0.36.3 (node affinity). Tags in a word: the same
-// idea as the control bytes of Swiss tables.
+// idea as the control bytes of Swiss tables. Chunks: Roaring bitmaps (Lemire et
+// al.). Bounds: bit-sliced indexes (O'Neil and Quass, 1997). Anchors: Calico's
+// label restriction index.
 //
 // # Reading order
 //
 // requirement.go (the definition), selector.go, clause.go (its fast twin),
-// labels.go, parse.go, validate.go, wire.go, node.go, errors.go.
+// labels.go, parse.go, validate.go, wire.go, node.go, errors.go; then index.go,
+// query.go, postings.go, pages.go, dictionary.go; registry.go; values.go,
+// reason.go, reason_node.go, explain.go.
 package selector

@@ -38,15 +38,13 @@ func Parse(input string) (Selector, error) {
 	if input == nothingText {
 		return Nothing(), nil
 	}
+	var memory [clausesUsual]clause
 	p := parser{input: input}
-	if err := p.selector(); err != nil {
+	clauses, err := p.selector(memory[:0])
+	if err != nil {
 		return Nothing(), err
 	}
-	if len(p.clauses) == 0 {
-		return Everything(), nil
-	}
-	sortClausesByKey(p.clauses)
-	return assemble(p.clauses), nil
+	return assembleParsed(clauses), nil
 }
 
 // MustParse is Parse for constants in programs and clauses; it panics on error.
@@ -85,8 +83,7 @@ type parser struct {
 	from, to int
 	tok      token
 
-	clauses []clause
-	labels  []handle // backing of all value lists
+	labels []handle // backing of all value lists
 }
 
 func (p *parser) literal() string { return p.input[p.from:p.to] }
@@ -165,67 +162,65 @@ func (p *parser) unexpectedInRequirement(expected string) error {
 	return &ParseError{p.input, p.from, inRequirement + "found '" + p.literal() + "'" + expected}
 }
 
-func (p *parser) selector() error {
+// selector appends the clauses of the input to dst.
+func (p *parser) selector(dst []clause) ([]clause, error) {
 	p.next()
 	switch p.tok {
 	case tokenEnd:
-		return nil
+		return dst, nil
 	case tokenWord, tokenNot:
 	default:
-		return p.unexpected(", expected: !, identifier, or 'end of string'")
+		return nil, p.unexpected(", expected: !, identifier, or 'end of string'")
 	}
-	// Most selectors are short: one allocation serves them. Long ones grow, so
-	// that commas inside a list cannot make a small input claim much memory.
-	commas := strings.Count(p.input, ",")
-	p.clauses = make([]clause, 0, min(commas+1, 8))
 	for {
-		if err := p.requirement(); err != nil {
-			return err
+		c, err := p.requirement()
+		if err != nil {
+			return nil, err
 		}
+		dst = append(dst, c)
 		switch p.tok {
 		case tokenEnd:
-			return nil
+			return dst, nil
 		case tokenComma:
 		default:
-			return p.unexpected(", expected: ',' or 'end of string'")
+			return nil, p.unexpected(", expected: ',' or 'end of string'")
 		}
 		p.next()
 		if p.tok != tokenWord && p.tok != tokenNot {
-			return p.unexpected(", expected: identifier after ','")
+			return nil, p.unexpected(", expected: identifier after ','")
 		}
 	}
 }
 
 // requirement reads one requirement and leaves the token after it current.
-func (p *parser) requirement() error {
+func (p *parser) requirement() (clause, error) {
 	op := Exists
 	if p.tok == tokenNot {
 		op = DoesNotExist
 		p.next()
 	}
 	if p.tok != tokenWord {
-		return p.unexpectedInRequirement(", expected: identifier")
+		return clause{}, p.unexpectedInRequirement(", expected: identifier")
 	}
 	key := p.literal()
 	if !ValidKey(key) {
-		return &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
+		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
 	}
-	p.clauses = append(p.clauses, clause{key: key, tags: tagWord(key)})
-	c := &p.clauses[len(p.clauses)-1]
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
-		c.setOp(op)
-		return nil
+		return newClause(key, op), nil
 	}
 	if op = p.operator(); op == 0 {
-		return p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
+		return clause{}, p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
 	}
-	c.setOp(op)
+	c := newClause(key, op)
 	p.next()
 	if op == In || op == NotIn {
-		return p.list(c)
+		err := p.list(&c)
+		return c, err
 	}
-	return p.exactValue(c)
+	err := p.exactValue(&c)
+	return c, err
 }
 
 // operator is the operator that the current token stands for, or 0.
@@ -262,11 +257,9 @@ func (p *parser) exactValue(c *clause) error {
 		return p.unexpectedInRequirement(", expected: identifier")
 	}
 	if c.op == Gt || c.op == Lt {
-		bound, isInt := parseInt(value)
-		if !isInt {
+		if _, isInt := parseInt(value); !isInt {
 			return p.valueError(c, at, value)
 		}
-		c.bound = bound
 	}
 	if !ValidValue(value) {
 		return p.valueError(c, at, value)
@@ -326,7 +319,7 @@ func (p *parser) list(c *clause) error {
 // handles takes the handles of one list from memory that all lists share.
 func (p *parser) handles(key string, values []string) []handle {
 	if p.labels == nil {
-		p.labels = make([]handle, 0, max(len(values), min(strings.Count(p.input, ",")+1, scanMax)))
+		p.labels = make([]handle, 0, max(len(values), min(len(values)+strings.Count(p.input[p.to:], ","), scanMax)))
 	}
 	start := len(p.labels)
 	for _, v := range values {
@@ -339,18 +332,40 @@ func (p *parser) valueError(c *clause, at int, values ...string) error {
 	return &ParseError{p.input, at, inRequirement + requirementFaults("", c.key, c.op, values).Error()}
 }
 
-// sortClausesByKey is sortByKey for clauses; the short case is what sort.Sort does
-// with short lists.
-func sortClausesByKey(clauses []clause) {
-	if len(clauses) > 12 {
+// clausesUsual is the number of clauses up to which a selector is put together
+// on the stack, so that the only allocation is that of the result.
+const clausesUsual = 6
+
+// assembleParsed puts the clauses into printed order, which is what sort.Sort makes
+// of short and of long lists, and then into that of evaluation.
+func assembleParsed(parsed []clause) Selector {
+	n := len(parsed)
+	if n > clausesUsual {
+		clauses := slices.Clone(parsed)
 		sort.Sort(clausesByKey(clauses))
-		return
+		return assemble(clauses)
 	}
-	for i := 1; i < len(clauses); i++ {
-		for j := i; j > 0 && clauses[j].key < clauses[j-1].key; j-- {
-			clauses[j], clauses[j-1] = clauses[j-1], clauses[j]
+	if n == 0 {
+		return Everything()
+	}
+	var printed [clausesUsual]uint8 // indexes into parsed
+	for i := range parsed {
+		j := i
+		for ; j > 0 && parsed[i].key < parsed[printed[j-1]].key; j-- {
+			printed[j] = printed[j-1]
+		}
+		printed[j] = uint8(i)
+	}
+	clauses := make([]clause, 0, n)
+	for rank := range evaluationRanks {
+		for pos, i := range printed[:n] {
+			if c := &parsed[i]; c.op.evaluationRank() == rank {
+				c.pos = uint32(pos)
+				clauses = append(clauses, *c)
+			}
 		}
 	}
+	return Selector{clauses: clauses, selectable: true}
 }
 
 type clausesByKey []clause

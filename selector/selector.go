@@ -263,6 +263,9 @@ func (s Selector) Equal(other Selector) bool {
 	return okA == okB && slices.EqualFunc(a, b, Requirement.Equal)
 }
 
+// evaluationRanks is one above the highest evaluationRank.
+const evaluationRanks = 5
+
 // evaluationRank puts what is selective and cheap first. The order cannot
 // change a result: the clauses are pure.
 func (o Operator) evaluationRank() int {

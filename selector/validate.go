@@ -27,11 +27,11 @@ const (
 // ValidKey reports whether key may be the key of a label: an optional DNS
 // subdomain and a slash, then a name of at most 63 bytes.
 func ValidKey(key string) bool {
-	prefix, name, slash := strings.Cut(key, "/")
-	if !slash {
-		return validName(key)
+	if validName(key) {
+		return true // most keys have no prefix, and no name has a slash
 	}
-	return validSubdomain(prefix) && validName(name)
+	prefix, name, slash := strings.Cut(key, "/")
+	return slash && validSubdomain(prefix) && validName(name)
 }
 
 // ValidValue reports whether value may be the value of a label: empty, or at
@@ -48,12 +48,20 @@ func nameSyntax(s string) bool {
 		return false
 	}
 	for i := 1; i < len(s)-1; i++ {
-		if c := s[i]; !isAlnum(c) && c != '-' && c != '_' && c != '.' {
+		if !inName[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// inName tells which bytes a name may have between its ends.
+var inName = func() (in [256]bool) {
+	for c := range in {
+		in[c] = isAlnum(byte(c)) || c == '-' || c == '_' || c == '.'
+	}
+	return in
+}()
 
 func validSubdomain(s string) bool {
 	return len(s) <= prefixBytesMax && subdomainSyntax(s)

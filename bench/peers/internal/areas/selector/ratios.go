@@ -12,7 +12,8 @@ import (
 	"github.com/orchcore/orchcore/selector"
 )
 
-// Ratios measures parsing and matching.
+// Ratios measures parsing, matching, selecting from many objects and finding
+// selectors.
 func Ratios() measure.Area {
 	var rows []measure.Row
 	for _, w := range textWorkloads {
@@ -21,7 +22,8 @@ func Ratios() measure.Area {
 	for _, w := range textWorkloads {
 		rows = append(rows, matchRow(w))
 	}
-	return measure.Area{Name: "selector", Rows: append(rows, nodeSelectorRow())}
+	rows = append(rows, nodeSelectorRow())
+	return measure.Area{Name: "selector", Rows: append(rows, indexRows()...)}
 }
 
 // eightLabels are the labels of a pod of a deployment.
