@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/orchcore/orchcore/selector"
@@ -11,7 +12,7 @@ import (
 // topology spread.
 type ownerIndex struct {
 	services     map[podKey]*Service
-	controllers  map[podKey]selector.Selector // ReplicationControllers
+	controllers  map[podKey]*ReplicationController
 	replicaSets  map[podKey]selector.Selector
 	statefulSets map[podKey]selector.Selector
 }
@@ -59,7 +60,7 @@ func (c *Cache) SetReplicationController(rc *ReplicationController) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.owners.controllers, keyOf(&rc.ObjectMeta), selector.FromMap(rc.Spec.Selector))
+	put(&c.owners.controllers, keyOf(&rc.ObjectMeta), rc)
 	return nil
 }
 
@@ -111,7 +112,8 @@ func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *
 
 // defaultSelector is what groups a pod with its like when it has no spread
 // constraints of its own: the selectors of the services that select it and of
-// the controller that owns it. It is everything when there are none.
+// the controller that owns it. It is everything when there are none. Services
+// that select the pod cannot contradict each other.
 func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
 	merged := make(map[string]string)
 	for key, s := range o.services {
@@ -120,9 +122,7 @@ func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
 			continue
 		}
 		if selector.FromMap(s.Spec.Selector).Matches(p.Labels) {
-			for k, v := range s.Spec.Selector {
-				merged[k] = v
-			}
+			maps.Copy(merged, s.Spec.Selector)
 		}
 	}
 	sel := selector.FromMap(merged)
@@ -133,7 +133,11 @@ func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
 	key := podKey{p.Namespace, owner.Name}
 	switch (OwnerReference{APIVersion: owner.APIVersion, Kind: owner.Kind}) {
 	case OwnerReference{APIVersion: "v1", Kind: "ReplicationController"}:
-		return withRequirements(sel, o.controllers, key)
+		if rc := o.controllers[key]; rc != nil {
+			// Its selector overrides the services' key by key.
+			maps.Copy(merged, rc.Spec.Selector)
+			return selector.FromMap(merged)
+		}
 	case OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet"}:
 		return withRequirements(sel, o.replicaSets, key)
 	case OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet"}:
