@@ -54,7 +54,8 @@
 //
 // Items and records hold numbers, no pointers: the garbage collector sees a
 // few objects per thousand keys. Watchers read the same history; none has a
-// queue of its own.
+// queue of its own, and those of one range share the last batch that one of
+// them has read.
 //
 // # Guarantees
 //

@@ -147,10 +147,16 @@ func (w *Watcher) poll() (batch WatchBatch, more bool, err error) {
 	case w.pending < s.live.floor:
 		return WatchBatch{}, false, &CompactedError{Revision: w.pending, Floor: s.live.floor}
 	}
-	return w.read(&s.live), w.pending != 0, nil
+	batch = w.group.shared(w, &s.live)
+	w.next = batch.Revision + 1
+	w.pending = 0
+	if w.next <= s.live.revision {
+		w.pending = w.next
+	}
+	return batch, w.pending != 0, nil
 }
 
-// read takes the next batch out of the history and moves the cursor.
+// read takes the next batch out of the history.
 func (w *Watcher) read(v *view) WatchBatch {
 	var events []Event
 	revision := v.revision
@@ -165,11 +171,6 @@ func (w *Watcher) read(v *view) WatchBatch {
 		if w.wantsType(r) && w.covers(v.dir.key(r.entry)) {
 			events = append(events, w.event(v, r))
 		}
-	}
-	w.next = revision + 1
-	w.pending = 0
-	if w.next <= v.revision {
-		w.pending = w.next
 	}
 	return WatchBatch{Events: events, Revision: revision}
 }

@@ -226,7 +226,7 @@ func readConsistently(t *testing.T, s *Store, stop <-chan struct{}) *sync.WaitGr
 				default:
 				}
 				sn := s.Snapshot()
-				o := &RangeOptions{Key: []byte{0}, End: []byte{0}, Revision: sn.Revision() - r.Int64N(5)}
+				o := &RangeOptions{Key: []byte{0}, End: []byte{0}, Revision: max(1, sn.Revision()-r.Int64N(5))}
 				first, err := sn.Range(o)
 				if errors.Is(err, ErrCompacted) {
 					continue

@@ -1,6 +1,9 @@
 package mvcc
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // watchHub finds the watchers that a change concerns. Watchers of the same
 // range form a group; groups of single keys are in a map, the others in an
@@ -36,6 +39,39 @@ type watchGroup struct {
 	single   bool
 	span     watchSpan
 	watchers map[*Watcher]struct{}
+	// last is the last batch that one of several watchers has read: those that
+	// keep pace with it need not read it again.
+	last atomic.Pointer[sharedBatch]
+}
+
+// sharedBatch is a batch with all that it follows from, besides the range.
+type sharedBatch struct {
+	from     int64 // the first revision looked at
+	revision int64 // the store's at that time
+	prevKV   bool
+	noPut    bool
+	noDelete bool
+	most     int
+	batch    *WatchBatch
+}
+
+// shared returns the next batch of a watcher of the group.
+func (g *watchGroup) shared(w *Watcher, v *view) WatchBatch {
+	if len(g.watchers) < 2 {
+		return w.read(v)
+	}
+	o := &w.options
+	want := sharedBatch{from: w.pending, revision: v.revision, prevKV: o.PrevKV, noPut: o.NoPut, noDelete: o.NoDelete, most: o.BatchEvents}
+	if last := g.last.Load(); last != nil {
+		want.batch = last.batch
+		if *last == want {
+			return *last.batch
+		}
+	}
+	batch := w.read(v)
+	want.batch = &batch
+	g.last.Store(&want)
+	return batch
 }
 
 func (h *watchHub) init() {
@@ -111,6 +147,7 @@ func (g *watchGroup) notify(r *record) {
 // seen everything up to revision before goes on behind it.
 func (h *watchHub) restored(v *view, before int64) {
 	h.each(func(w *Watcher) {
+		w.group.last.Store(nil) // the same revisions may hold something else now
 		if w.pending == 0 {
 			w.next = max(w.next, before+1)
 		} else {
