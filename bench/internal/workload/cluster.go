@@ -16,6 +16,10 @@ type Cluster struct {
 	ReplicaSets            []Object `json:"replicaSets,omitempty"`
 	StatefulSets           []Object `json:"statefulSets,omitempty"`
 	PDBs                   []Object `json:"pdbs,omitempty"`
+	PVCs                   []Object `json:"pvcs,omitempty"`
+	PVs                    []Object `json:"pvs,omitempty"`
+	StorageClasses         []Object `json:"storageClasses,omitempty"`
+	CSINodes               []Object `json:"csiNodes,omitempty"`
 }
 
 // JSON returns the encoded cluster.
@@ -50,6 +54,8 @@ type generator struct {
 	features Features
 	nodes    []string // names made so far
 	sizes    map[string]int
+	claims   []claim
+	inTree   bool // pods use in-tree disks, nodes report no CSI drivers
 }
 
 // NewCluster draws a mixed cluster.
@@ -68,6 +74,9 @@ func NewCluster(r *rand.Rand, config ClusterConfig) *Cluster {
 	}
 	if g.features.Has(Priorities) {
 		g.budgets(c)
+	}
+	if g.features.Has(Volumes) {
+		g.storage(c)
 	}
 	for i := range orDefault(config.Placed, 30) {
 		c.Pods = append(c.Pods, g.placed(fmt.Sprintf("r%04d", i)))

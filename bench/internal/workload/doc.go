@@ -27,6 +27,6 @@
 //
 // # Reading order
 //
-// object.go, cluster.go, node.go, pod.go, affinity.go, history.go, named.go; then service.go
+// object.go, cluster.go, node.go, pod.go, affinity.go, volume.go, history.go, spoil.go, named.go; then service.go
 // and selector.go, which stand alone.
 package workload

@@ -27,6 +27,7 @@ const (
 	Nominated                              // pending pods nominated to a node
 	Terminating                            // placed pods that are being deleted
 	Resize                                 // placed pods in the middle of an in-place resize
+	Volumes                                // claims, volumes, storage classes, CSI limits
 
 	featuresEnd
 )
@@ -36,7 +37,7 @@ const AllFeatures = featuresEnd - 1
 
 var featureNames = []string{
 	"taints", "nodeaffinity", "scalars", "initcontainers", "overhead", "podlevel", "hostports", "images",
-	"gates", "spread", "owners", "podaffinity", "priorities", "nominated", "terminating", "resize",
+	"gates", "spread", "owners", "podaffinity", "priorities", "nominated", "terminating", "resize", "volumes",
 }
 
 // Has says that all of want are in f.

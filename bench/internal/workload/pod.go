@@ -40,6 +40,9 @@ func (g *generator) pod(name string) Object {
 	if g.features.Has(Priorities) {
 		spec["priority"] = 10 * g.IntN(3)
 	}
+	if g.features.Has(Volumes) && g.claims != nil && g.chance(3) {
+		g.volumes(p)
+	}
 	if g.features.Has(Owners) && g.chance(2) {
 		g.own(p.child("metadata"))
 	}

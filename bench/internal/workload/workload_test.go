@@ -72,7 +72,7 @@ func TestFeaturesSwitchTheirFields(t *testing.T) {
 		InitContainers: `"initContainers"`, Overhead: `"overhead"`, PodLevelResources: `"spec":{"containers":`,
 		HostPorts: `"hostPort"`, Images: `"images"`, Gates: `"schedulingGates"`, Spread: `"topologySpreadConstraints"`,
 		Owners: `"ownerReferences"`, PodAffinity: `"podAntiAffinity"`, Priorities: `"priority"`,
-		Nominated: `"nominatedNodeName"`, Terminating: `"deletionTimestamp"`, Resize: `"containerStatuses"`,
+		Nominated: `"nominatedNodeName"`, Terminating: `"deletionTimestamp"`, Resize: `"containerStatuses"`, Volumes: `"persistentVolumeClaim"`,
 	}
 	require.Len(t, marks, len(featureNames))
 	delete(marks, PodLevelResources) // no key of its own name: see below

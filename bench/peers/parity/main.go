@@ -26,6 +26,7 @@ func areas() []compare.Area {
 		scheduler.Parity(),
 		scheduler.ParityOfChanges(),
 		scheduler.ParityOfOddities(),
+		scheduler.ParityOfVolumes(),
 		proxyrules.Parity(),
 		raftstore.Parity(),
 	}

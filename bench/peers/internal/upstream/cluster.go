@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 )
@@ -21,6 +22,10 @@ type Cluster struct {
 	ReplicaSets            []*appsv1.ReplicaSet            `json:"replicaSets"`
 	StatefulSets           []*appsv1.StatefulSet           `json:"statefulSets"`
 	PDBs                   []*policyv1.PodDisruptionBudget `json:"pdbs"`
+	PVCs                   []*v1.PersistentVolumeClaim     `json:"pvcs"`
+	PVs                    []*v1.PersistentVolume          `json:"pvs"`
+	StorageClasses         []*storagev1.StorageClass       `json:"storageClasses"`
+	CSINodes               []*storagev1.CSINode            `json:"csiNodes"`
 }
 
 // DecodeCluster reads a cluster.
@@ -40,7 +45,11 @@ func (c *Cluster) lookups() []runtime.Object {
 	out = appendObjects(out, c.ReplicationControllers)
 	out = appendObjects(out, c.ReplicaSets)
 	out = appendObjects(out, c.StatefulSets)
-	return appendObjects(out, c.PDBs)
+	out = appendObjects(out, c.PDBs)
+	out = appendObjects(out, c.PVCs)
+	out = appendObjects(out, c.PVs)
+	out = appendObjects(out, c.StorageClasses)
+	return appendObjects(out, c.CSINodes)
 }
 
 func appendObjects[T runtime.Object](out []runtime.Object, objects []T) []runtime.Object {
@@ -51,7 +60,7 @@ func appendObjects[T runtime.Object](out []runtime.Object, objects []T) []runtim
 }
 
 func (s *Scheduler) indexerFor(o runtime.Object) cache.Indexer {
-	core, apps := s.factory.Core().V1(), s.factory.Apps().V1()
+	core, apps, storage := s.factory.Core().V1(), s.factory.Apps().V1(), s.factory.Storage().V1()
 	switch o.(type) {
 	case *v1.Namespace:
 		return core.Namespaces().Informer().GetIndexer()
@@ -65,6 +74,14 @@ func (s *Scheduler) indexerFor(o runtime.Object) cache.Indexer {
 		return apps.StatefulSets().Informer().GetIndexer()
 	case *policyv1.PodDisruptionBudget:
 		return s.factory.Policy().V1().PodDisruptionBudgets().Informer().GetIndexer()
+	case *v1.PersistentVolumeClaim:
+		return core.PersistentVolumeClaims().Informer().GetIndexer()
+	case *v1.PersistentVolume:
+		return core.PersistentVolumes().Informer().GetIndexer()
+	case *storagev1.StorageClass:
+		return storage.StorageClasses().Informer().GetIndexer()
+	case *storagev1.CSINode:
+		return storage.CSINodes().Informer().GetIndexer()
 	}
 	panic(fmt.Sprintf("upstream: no store for %T", o)) // lookups lists no other type
 }

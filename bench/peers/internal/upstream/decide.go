@@ -83,6 +83,7 @@ func (s *Scheduler) choose(pod *v1.Pod) (*Decision, fwk.CycleState, *framework.F
 	// plugin's to report.
 	info, _ := framework.NewPodInfo(pod)
 	state := framework.NewCycleState()
+	s.state = state
 	result, err := s.sched.SchedulePod(s.ctx, s.profile, state, &framework.QueuedPodInfo{PodInfo: info})
 	var unfit *framework.FitError
 	switch {

@@ -56,12 +56,14 @@ type Scheduler struct {
 	snapshot   *internalcache.Snapshot
 	start      *int // where the next scan of the nodes begins
 	preemption *defaultpreemption.DefaultPreemption
-	state      fwk.CycleState // of the last cycle of Run
+	state      fwk.CycleState // of the last cycle
 
 	nodes   map[string]*v1.Node
 	pods    map[string]*v1.Pod // in the cache, by namespace/name
 	indexed []indexedObject
 	queued  []*v1.Pod
+
+	reserved map[string]fwk.CycleState // the cycles that placed pods, for undoing what they reserved
 }
 
 type indexedObject struct {
@@ -73,7 +75,7 @@ type indexedObject struct {
 func New(config Config) (*Scheduler, error) {
 	silence()
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Scheduler{ctx: ctx, cancel: cancel, log: klog.FromContext(ctx), nodes: map[string]*v1.Node{}, pods: map[string]*v1.Pod{}}
+	s := &Scheduler{ctx: ctx, cancel: cancel, log: klog.FromContext(ctx), nodes: map[string]*v1.Node{}, pods: map[string]*v1.Pod{}, reserved: map[string]fwk.CycleState{}}
 	if err := s.build(config); err != nil {
 		cancel()
 		return nil, fmt.Errorf("build the upstream scheduler: %w", err)
@@ -229,16 +231,22 @@ func (s *Scheduler) addPod(p *v1.Pod) error {
 	return nil
 }
 
-// Place assumes the pod on the node, as the end of a scheduling cycle does.
+// Place assumes the pod that was decided last on the node and reserves volumes
+// for it, as the end of a scheduling cycle does.
 func (s *Scheduler) Place(pod *v1.Pod, node string) error {
 	assumed := pod.DeepCopy()
 	assumed.Spec.NodeName = node
 	if err := s.sched.Cache.AssumePod(s.log, assumed); err != nil {
 		return err
 	}
-	s.pods[podName(pod)] = assumed
+	name := podName(pod)
+	s.pods[name] = assumed
 	s.sched.SchedulingQueue.DeleteNominatedPodIfExists(assumed)
 	s.index(s.podIndexer(), assumed)
+	if st := s.profile.RunReservePluginsReserve(s.ctx, s.state, assumed, node); !st.IsSuccess() {
+		return fmt.Errorf("reserve: %w", st.AsError())
+	}
+	s.reserved[name] = s.state
 	return nil
 }
 
@@ -262,11 +270,15 @@ func (s *Scheduler) dropPod(p *v1.Pod) error {
 		return err
 	}
 	if assumed {
+		if state := s.reserved[name]; state != nil {
+			s.profile.RunReservePluginsUnreserve(s.ctx, state, p, p.Spec.NodeName)
+		}
 		err = s.sched.Cache.ForgetPod(s.log, p)
 	} else {
 		err = s.sched.Cache.RemovePod(s.log, p)
 	}
 	delete(s.pods, name)
+	delete(s.reserved, name)
 	return err
 }
 

@@ -72,15 +72,17 @@ func (b *bench) load(c clusterCase) (pending []*v1.Pod, err error) {
 	return b.upstream.Load(cluster)
 }
 
-// compareAll judges the decision as one text.
-func (b *bench) compareAll(pod *v1.Pod, ours *cluster, own *scheduler.Pod, rec *compare.Record) (*upstream.Decision, error) {
-	d, err := b.upstream.Decide(pod)
-	if err != nil {
-		return nil, err
+// compareAll judges the decision as one text, for one part.
+func (b *bench) compareAll(part string) judge {
+	return func(pod *v1.Pod, ours *cluster, own *scheduler.Pod, rec *compare.Record) (*upstream.Decision, error) {
+		d, err := b.upstream.Decide(pod)
+		if err != nil {
+			return nil, err
+		}
+		o := ours.decide(own)
+		rec.Text(part, renderAll(d, o), renderOurAll(d, o))
+		return d, nil
 	}
-	o := ours.decide(own)
-	rec.Text(partOdd, renderAll(d, o), renderOurAll(d, o))
-	return d, nil
 }
 
 // compare judges all that can be known about a decision.

@@ -7,4 +7,10 @@
 // decided one after the other; each decision is one check per part, and the pod
 // is then placed on upstream's choice on both sides, so that one difference
 // does not bring on others.
+//
+// Four areas share the bench: "scheduler" has what the default profile decides
+// about on admitted objects, without volumes; "scheduler-volumes" adds claims
+// and disks; "scheduler-changes" lets nodes and pods come, go and change between
+// decisions; "scheduler-odd" puts in values that no API server admits, with our
+// own validation off.
 package scheduler

@@ -25,6 +25,10 @@ type objects struct {
 	ReplicaSets            []*scheduler.ReplicaSet            `json:"replicaSets"`
 	StatefulSets           []*scheduler.StatefulSet           `json:"statefulSets"`
 	PDBs                   []*scheduler.PodDisruptionBudget   `json:"pdbs"`
+	PVCs                   []*scheduler.PersistentVolumeClaim `json:"pvcs"`
+	PVs                    []*scheduler.PersistentVolume      `json:"pvs"`
+	StorageClasses         []*scheduler.StorageClass          `json:"storageClasses"`
+	CSINodes               []*scheduler.CSINode               `json:"csiNodes"`
 }
 
 // loadOurs decodes a case and fills a cache with it. Pods on unknown nodes,
@@ -56,6 +60,10 @@ func load(data []byte, percent int, disabled []string, unvalidated bool) (*clust
 		each(in.ReplicaSets, c.cache.SetReplicaSet),
 		each(in.StatefulSets, c.cache.SetStatefulSet),
 		each(in.PDBs, c.cache.SetPodDisruptionBudget),
+		each(in.PVCs, c.cache.SetPersistentVolumeClaim),
+		each(in.PVs, c.cache.SetPersistentVolume),
+		each(in.StorageClasses, c.cache.SetStorageClass),
+		each(in.CSINodes, c.cache.SetCSINode),
 		each(in.Nodes, c.cache.AddNode),
 		each(in.Pods, c.addPod),
 	); err != nil {

@@ -21,11 +21,12 @@ const (
 	partTruncate = "truncated"
 	partHistory  = "history"
 	partOdd      = "odd"
+	partVolumes  = "volumes"
 )
 
 // compared is what generated clusters use: the features whose plugins our
 // package has.
-const compared = workload.AllFeatures
+const compared = workload.AllFeatures &^ workload.Volumes
 
 // Parity compares decisions on small mixed clusters, all nodes looked at, and
 // the choice on bigger ones, of which upstream by default looks at a part.
@@ -41,6 +42,11 @@ func ParityOfChanges() compare.Area {
 // ParityOfOddities compares decisions with values that no API server admits.
 func ParityOfOddities() compare.Area {
 	return area("scheduler-odd", odd(&bench{percent: 100, unvalidated: true}))
+}
+
+// ParityOfVolumes compares decisions about pods with claims and disks.
+func ParityOfVolumes() compare.Area {
+	return area("scheduler-volumes", volumes(&bench{percent: 100}))
 }
 
 func area(name string, suites ...compare.Suite) compare.Area {
@@ -88,7 +94,24 @@ func odd(b *bench) compare.Suite {
 			return clusterCase{c.JSON()}
 		},
 		Compare: func(c clusterCase, rec *compare.Record) {
-			b.eachPending(c, rec, partOdd, b.compareAll)
+			b.eachPending(c, rec, partOdd, b.compareAll(partOdd))
+		},
+		Shrink: shrink,
+	}
+}
+
+func volumes(b *bench) compare.Suite {
+	return &compare.Cases[clusterCase]{
+		Parts: []string{partVolumes},
+		Generate: func(r *rand.Rand) clusterCase {
+			config := workload.ClusterConfig{Nodes: 1 + r.IntN(8), Placed: r.IntN(10), Pending: 10, Features: workload.Volumes}
+			if r.IntN(3) == 0 {
+				config.Features |= features(r)
+			}
+			return clusterCase{workload.NewCluster(r, config).JSON()}
+		},
+		Compare: func(c clusterCase, rec *compare.Record) {
+			b.eachPending(c, rec, partVolumes, b.compareAll(partVolumes))
 		},
 		Shrink: shrink,
 	}
@@ -117,6 +140,7 @@ var optional = []string{
 	"images", "image", "priority", "preemptionPolicy", "schedulingGates", "nominatedNodeName",
 	"ownerReferences", "deletionTimestamp", "creationTimestamp", "conditions", "containerStatuses", "allocatedResources",
 	"startTime", "phase", "capacity", "labels", "services", "replicationControllers", "replicaSets", "statefulSets", "pdbs",
+	"volumes", "pvcs", "pvs", "storageClasses", "csiNodes", "annotations", "allowedTopologies", "claimRef", "selector", "allocatable",
 }
 
 // free are the objects whose members are all optional.
