@@ -264,12 +264,8 @@ func (x *executor) op(op *Op, result *OpResult) error {
 
 func (x *executor) put(r *PutRequest) (PutResult, error) {
 	v := x.v
-	var old item
-	it := v.root.get(v.dir, r.Key)
-	if it != nil {
-		old = *it
-	}
-	previous, exists := v.latestOf(it)
+	at := v.root.get(v.dir, r.Key)
+	previous, exists := v.latestOf(at.item())
 	value, lease := r.Value, r.Lease
 	if r.IgnoreValue || r.IgnoreLease {
 		if !exists { // deleted by an operation before this one
@@ -291,7 +287,7 @@ func (x *executor) put(r *PutRequest) (PutResult, error) {
 	if exists {
 		change.create, change.version = previous.create, previous.version+1
 	}
-	x.s.write(r.Key, value, old, it != nil, change)
+	x.s.write(r.Key, value, at, change)
 	x.s.moveLease(r.Key, previous.lease, lease)
 	return result, nil
 }

@@ -96,7 +96,8 @@ func (s *Store) retireRecords(steps int) int {
 // name so far, if another, is needed no more.
 func (s *Store) retire(position uint64, r *record) {
 	key := s.live.dir.key(r.entry)
-	it := *s.index.root.get(s.live.dir, key)
+	at := s.index.root.get(s.live.dir, key)
+	it := *at.item()
 	held := it.key
 	it.key = r.entry
 	it.create, it.version, it.lease = r.create, r.version, r.lease
@@ -111,7 +112,7 @@ func (s *Store) retire(position uint64, r *record) {
 	} else {
 		// A tombstone that a later put follows keeps its entry until that
 		// put is retired: the index needs the name.
-		s.index.set(s.live.dir, key, it)
+		s.index.replace(s.live.dir, key, at, it)
 	}
 	if held != r.entry {
 		s.arena.release(held)
@@ -158,14 +159,14 @@ func (s *Store) emptyChunk(steps int) int {
 // see sparseChunks.
 func (s *Store) moveEntry(r ref) {
 	key, value := s.live.dir.entry(r)
-	it := s.index.root.get(s.live.dir, key)
-	if it == nil || it.key != r {
+	at := s.index.root.get(s.live.dir, key)
+	if at.item() == nil || at.item().key != r {
 		return
 	}
-	moved := *it
+	moved := *at.item()
 	moved.key = s.arena.append(key, value, 0)
 	s.live.dir = s.arena.dir
-	s.index.set(s.live.dir, key, moved)
+	s.index.replace(s.live.dir, key, at, moved)
 	s.live.root = s.index.root
 	s.arena.release(r)
 }

@@ -267,12 +267,8 @@ func (d *imageReader) replay(s *Store, kind byte) {
 	if d.err != nil {
 		return
 	}
-	var old item
-	it := v.root.get(v.dir, d.key)
-	if it != nil {
-		old = *it
-	}
-	if previous, exists := v.latestOf(it); exists {
+	at := v.root.get(v.dir, d.key)
+	if previous, exists := v.latestOf(at.item()); exists {
 		if kind == imagePut {
 			change.create, change.version = previous.create, previous.version+1
 		}
@@ -280,7 +276,7 @@ func (d *imageReader) replay(s *Store, kind byte) {
 		d.corrupt("delete of a missing %s", quoteKey(d.key))
 		return
 	}
-	s.write(d.key, d.value, old, it != nil, change)
+	s.write(d.key, d.value, at, change)
 }
 
 // attach rebuilds which keys are attached to which lease.

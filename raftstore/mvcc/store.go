@@ -107,18 +107,19 @@ func (v *view) short(o *RangeOptions) bool {
 	return count <= rangeLockedMax
 }
 
-// write appends one change of the running transaction. The item is that of the
-// key, if it has one.
-func (s *Store) write(key, value []byte, it item, found bool, change record) {
+// write appends one change of the running transaction. The place is that of
+// the key's item, if it has one.
+func (s *Store) write(key, value []byte, at place, change record) {
 	change.entry = s.arena.append(key, value, change.main)
 	s.live.dir = s.arena.dir
+	it := item{key: change.entry}
+	if at.item() != nil {
+		it = *at.item()
+	}
 	change.prev = it.newest()
 	position := s.live.history.append(change)
-	if !found {
-		it = item{key: change.entry}
-	}
 	it.head = makeHead(position, change.create != 0)
-	s.index.set(s.live.dir, key, it)
+	s.index.replace(s.live.dir, key, at, it)
 	s.live.root = s.index.root
 	s.live.hash = hashChange(s.live.hash, &change, key, value)
 }
@@ -126,8 +127,8 @@ func (s *Store) write(key, value []byte, it item, found bool, change record) {
 // tombstone deletes a key of which the version is the latest.
 func (s *Store) tombstone(ver version) {
 	key := s.live.dir.key(ver.entry)
-	it := *s.live.root.get(s.live.dir, key)
-	s.write(key, nil, it, true, record{main: s.live.revision + 1})
+	at := s.live.root.get(s.live.dir, key)
+	s.write(key, nil, at, record{main: s.live.revision + 1})
 	s.moveLease(key, ver.lease, 0)
 }
 

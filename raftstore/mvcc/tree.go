@@ -73,19 +73,33 @@ func (n *node) find(d directory, key []byte) (int, bool) {
 	return lo, false
 }
 
-// get returns the item of key, or nil.
-func (n *node) get(d directory, key []byte) *item {
+// place is where an item was found; the zero place is nowhere.
+type place struct {
+	node  *node
+	index int
+}
+
+// item returns the item at the place, or nil.
+func (p place) item() *item {
+	if p.node == nil {
+		return nil
+	}
+	return &p.node.items[p.index]
+}
+
+// get finds the item of key.
+func (n *node) get(d directory, key []byte) place {
 	for n != nil {
 		i, found := n.find(d, key)
 		if found {
-			return &n.items[i]
+			return place{node: n, index: i}
 		}
 		if n.children == nil {
-			return nil
+			break
 		}
 		n = n.children[i]
 	}
-	return nil
+	return place{}
 }
 
 // bound is the end of a range of keys.
@@ -185,6 +199,16 @@ func (t *tree) ownChild(n *node, i int) *node {
 	c := t.own(n.children[i])
 	n.children[i] = c
 	return c
+}
+
+// replace stores the item of key, which get has found at a place. When no
+// snapshot shares the node, and no count changes, that is a store in place.
+func (t *tree) replace(d directory, key []byte, at place, it item) {
+	if at.node != nil && at.node.generation == t.generation && at.item().live() == it.live() {
+		*at.item() = it
+		return
+	}
+	t.set(d, key, it)
 }
 
 // set stores the item of key, replacing the one that is there.

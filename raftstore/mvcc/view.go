@@ -74,7 +74,7 @@ func (v *view) keyValue(ver version) KeyValue {
 
 // get returns the version of key at a revision, if it existed.
 func (v *view) get(key []byte, revision int64) (version, bool) {
-	it := v.root.get(v.dir, key)
+	it := v.root.get(v.dir, key).item()
 	if it == nil {
 		return version{}, false
 	}
