@@ -29,8 +29,10 @@ type Cache struct {
 	nodes map[string]*NodeInfo
 	pods  map[podKey]*podState
 	order nodeOrder
-	// list is order, dealt out; nil when it must be dealt anew.
-	list []*NodeInfo
+	// list is order as it was dealt out for the last decision; stale says that
+	// nodes have come, gone or moved since.
+	list  []*NodeInfo
+	stale bool
 
 	images     map[string]*clusterImage
 	namespaces map[string]selector.Labels
@@ -93,7 +95,7 @@ func (c *Cache) AddNode(node *Node) error {
 	n.setNode(node)
 	c.addImages(n)
 	c.order.add(zoneKey(node.Labels), n)
-	c.list = nil
+	c.stale = true
 	return nil
 }
 
@@ -112,7 +114,7 @@ func (c *Cache) UpdateNode(node *Node) error {
 	if from, to := zoneKey(n.Node.Labels), zoneKey(node.Labels); from != to {
 		c.order.remove(from, n)
 		c.order.add(to, n)
-		c.list = nil
+		c.stale = true
 	}
 	c.dropImages(n)
 	n.setNode(node)
@@ -130,7 +132,7 @@ func (c *Cache) RemoveNode(name string) error {
 		return &InputError{Object: "node " + name, Field: "metadata.name", Value: name, Err: ErrUnknownNode}
 	}
 	c.order.remove(zoneKey(n.Node.Labels), n)
-	c.list = nil
+	c.stale = true
 	c.dropImages(n)
 	n.Node = nil
 	c.dropIfEmpty(n)
@@ -331,12 +333,13 @@ func (c *Cache) Len() (nodes, pods int) {
 	return nodes, len(c.pods)
 }
 
-// Nodes returns the names of all nodes in the order in which they are scanned.
+// Nodes returns the names of all nodes in the order in which the next decision
+// scans them.
 func (c *Cache) Nodes() []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var names []string
-	for _, n := range c.order.appendTo(nil) {
+	for _, n := range c.scanOrder() {
 		names = append(names, n.Name)
 	}
 	return names
@@ -345,9 +348,7 @@ func (c *Cache) Nodes() []string {
 // refresh brings the node list and what nodes know of images up to date, as
 // upstream's snapshot does at the start of a cycle. The lock is held.
 func (c *Cache) refresh() []*NodeInfo {
-	if c.list == nil {
-		c.list = c.order.appendTo(make([]*NodeInfo, 0, len(c.nodes)))
-	}
+	c.list, c.stale = c.scanOrder(), false
 	for _, n := range c.list {
 		if n.dirty {
 			c.refreshImages(n)
@@ -355,6 +356,29 @@ func (c *Cache) refresh() []*NodeInfo {
 		}
 	}
 	return c.list
+}
+
+// scanOrder returns the nodes in order. As long as they are the same nodes as
+// at the last decision they keep that order, even if one has moved to another
+// zone or was removed and added again: upstream deals the order anew only when
+// its snapshot gains or loses a node (kube-scheduler 1.36).
+func (c *Cache) scanOrder() []*NodeInfo {
+	if !c.stale {
+		return c.list
+	}
+	dealt := c.order.appendTo(make([]*NodeInfo, 0, len(c.nodes)))
+	if len(dealt) != len(c.list) {
+		return dealt
+	}
+	kept := make([]*NodeInfo, len(c.list))
+	for i, old := range c.list {
+		n := c.nodes[old.Name]
+		if n == nil || n.Node == nil {
+			return dealt
+		}
+		kept[i] = n
+	}
+	return kept
 }
 
 // compile validates and compiles a pod.

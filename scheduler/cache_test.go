@@ -216,4 +216,13 @@ func TestNodeOrder(t *testing.T) {
 	require.NoError(t, c.RemoveNode("x1"))
 	add("x2", "")
 	require.Equal(t, []string{"a2", "b1", "x2", "a3", "a1"}, c.Nodes())
+
+	// Between two decisions that see the same nodes the order is kept.
+	c.refresh()
+	require.NoError(t, c.RemoveNode("b1"))
+	add("b1", "a")
+	require.Equal(t, []string{"a2", "b1", "x2", "a3", "a1"}, c.Nodes())
+	c.refresh()
+	require.NoError(t, c.RemoveNode("a3"))
+	require.Equal(t, []string{"a2", "a1", "x2", "b1"}, c.Nodes())
 }

@@ -410,7 +410,9 @@ func (*topologySpread) Score(c *Cycle, n *NodeInfo) int64 {
 	return int64(math.Round(score))
 }
 
-// Normalize turns counts round, so that the emptiest domain is best.
+// Normalize turns counts round, so that the emptiest domain is best. A raw
+// score of -1, which only a negative maxSkew gives, is upstream's mark for
+// ignored nodes.
 func (*topologySpread) Normalize(c *Cycle, feasible []*NodeInfo, scores []int64) {
 	ignored := c.spread.ignored
 	low, high := int64(math.MaxInt64), int64(0)
@@ -421,7 +423,7 @@ func (*topologySpread) Normalize(c *Cycle, feasible []*NodeInfo, scores []int64)
 	}
 	for i, n := range feasible {
 		switch {
-		case ignored[n]:
+		case ignored[n], scores[i] == -1:
 			scores[i] = 0
 		case high == 0:
 			scores[i] = MaxNodeScore
