@@ -35,7 +35,7 @@
 //
 // Parsing is one pass with one token of lookahead, O(bytes + n log n) for n
 // requirements and list values. Matching is O(r) for r requirements and up to
-// eight labels, whatever the keys; O(r·n/8) for n labels. Requirements are
+// eight labels, whatever the keys; O(r·n/8) up to 64 labels, O(r·log n) beyond. Requirements are
 // tried in the order equality, list, existence, bounds, exclusion: what rejects
 // most objects for the least work first.
 //
@@ -106,6 +106,9 @@
 // entries, Compile reports the first in key order.
 //
 // Differs: selector and label-set strings are limited to [InputBytesMax].
+//
+// Differs: an error text repeats at most 400 bytes of a value and 100 faults of
+// an object; upstream repeats everything.
 //
 // Differs: JSON field names are matched without regard to case, as
 // encoding/json does; the API server wants the exact case.

@@ -51,12 +51,19 @@ func (e *FieldError) Error() string {
 // Use errors.As to reach the single *FieldError values.
 type Errors []error
 
+// faultsShownMax bounds how many faults one error text lists.
+const faultsShownMax = 100
+
 // Error prints one fault as it is and several as a bracketed list without
-// repeats, as upstream's aggregate error does.
+// repeats, as upstream's aggregate error does; of very many it shows the first.
 func (e Errors) Error() string {
 	var texts []string
-	seen := make(map[string]bool, len(e))
-	for _, err := range e {
+	seen := make(map[string]bool)
+	for i, err := range e {
+		if len(texts) == faultsShownMax {
+			texts = append(texts, fmt.Sprintf("and %d more", len(e)-i))
+			break
+		}
 		if text := err.Error(); !seen[text] {
 			seen[text] = true
 			texts = append(texts, text)
@@ -79,12 +86,27 @@ func (e Errors) orNil() error {
 	return e
 }
 
+// quotedMax bounds how much of a value an error text repeats. No valid key or
+// value is as long.
+//
+// Differs: upstream repeats all of it.
+const quotedMax = 400
+
+func clip(text string) string {
+	if len(text) > quotedMax {
+		return text[:quotedMax] + "…"
+	}
+	return text
+}
+
+func quote(value string) string { return strconv.Quote(clip(value)) }
+
 func invalid(field, value, msg string) *FieldError {
-	return &FieldError{Field: field, Kind: kindInvalid, Value: strconv.Quote(value), Msg: msg}
+	return &FieldError{Field: clip(field), Kind: kindInvalid, Value: quote(value), Msg: msg}
 }
 
 func invalidList(field string, values []string, msg string) *FieldError {
-	return &FieldError{Field: field, Kind: kindInvalid, Value: asJSON(values), Msg: msg}
+	return &FieldError{Field: field, Kind: kindInvalid, Value: clip(asJSON(values)), Msg: msg}
 }
 
 func unsupported(field, value string, supported ...string) *FieldError {
@@ -93,7 +115,7 @@ func unsupported(field, value string, supported ...string) *FieldError {
 		quoted[i] = strconv.Quote(s)
 	}
 	return &FieldError{
-		Field: field, Kind: kindUnsupported, Value: asJSON(value),
+		Field: field, Kind: kindUnsupported, Value: clip(asJSON(value)),
 		Msg: "supported values: " + strings.Join(quoted, ", "),
 	}
 }

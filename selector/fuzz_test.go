@@ -2,6 +2,8 @@ package selector
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,6 +13,9 @@ func FuzzParse(f *testing.F) {
 		"", "<nothing>", "a", "!a", "a=b", "a==b,c!=d", "x in (foo,,baz),y,z notin ()", "a>5,a<07",
 		"in in (in,notin)", "a.b/c=d", " a = , b", "a in (,)", "a\x00=b", "a===b", "a>=5", "é=1", strings.Repeat("a,", 40) + "a",
 	} {
+		f.Add(seed)
+	}
+	for _, seed := range realLabels() {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, input string) {
@@ -45,7 +50,64 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// realLabels are the label sets of nodes of real clusters, if they are there.
+func realLabels() []string {
+	data, err := os.ReadFile(filepath.Join("..", "..", "shared", "data", "troubleshoot", "nodes-7-mixed.json"))
+	if err != nil {
+		return nil
+	}
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Labels map[string]string `json:"labels"`
+			} `json:"metadata"`
+		} `json:"items"`
+	}
+	if json.Unmarshal(data, &list) != nil {
+		return nil
+	}
+	var texts []string
+	for _, item := range list.Items {
+		texts = append(texts, NewLabels(item.Metadata.Labels).String())
+	}
+	return texts
+}
+
+// FuzzReason checks what needs no oracle: witnesses and counterexamples are
+// what they claim to be, and simplifying changes nothing.
+func FuzzReason(f *testing.F) {
+	f.Add("a=1", "a in (1,2),!b")
+	f.Add("a>4,a<6", "a notin (5,05)")
+	f.Add("a,a!=x,b", "!a")
+	f.Add("a>9223372036854775806", "a<1")
+	f.Fuzz(func(t *testing.T, textA, textB string) {
+		a, errA := Parse(textA)
+		b, errB := Parse(textB)
+		if errA != nil || errB != nil {
+			return
+		}
+		if witness, ok := Overlap(a, b); ok && !(a.Matches(witness) && b.Matches(witness)) {
+			t.Fatalf("%q and %q: witness %q", a, b, witness)
+		} else if _, both := Satisfiable(a); ok && !both {
+			t.Fatalf("%q overlaps %q and is not satisfiable", a, b)
+		}
+		if example, ok := Implies(a, b); !ok && (!a.Matches(example) || b.Matches(example)) {
+			t.Fatalf("%q implies %q: counterexample %q", a, b, example)
+		}
+		simple := Simplify(a)
+		if example, ok := Equivalent(a, simple); !ok {
+			t.Fatalf("%q simplified to %q: they differ on %q", a, simple, example)
+		}
+		if again := Simplify(simple); !again.Equal(simple) {
+			t.Fatalf("%q simplified to %q and then to %q", a, simple, again)
+		}
+	})
+}
+
 func FuzzParseLabels(f *testing.F) {
+	for _, seed := range realLabels() {
+		f.Add(seed)
+	}
 	for _, seed := range []string{"", "a=1", "a=1,b=2", " a = 1 ", "a=,b=", "a==1", "a", "=1", "a=1,", "x.y/z=1", "a=1,a=2"} {
 		f.Add(seed)
 	}

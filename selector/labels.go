@@ -17,7 +17,7 @@ type Labels struct{ set *labelSet }
 // word, so that one comparison of a word finds the few labels worth reading.
 type labelSet struct {
 	first uint64   // tags of labels 0 to 7
-	rest  []uint64 // tags of labels 8 and up
+	rest  []uint64 // tags of labels 8 and up; not nil for more than eight labels
 	pairs []label  // sorted by key
 	ints  []int64  // of sets of at most eight labels, if any value spells a number: that number
 	isInt uint8    // bit i: the value of label i spells an int64
@@ -44,6 +44,11 @@ func handleOf(key, value string) handle { return unique.Make(pair{key, value}) }
 
 func (l label) value() string { return l.pair.Value().value }
 
+// taggedMax is the size up to which going through the tags beats a binary
+// search. Larger sets are searched, so that a set made of colliding keys, which
+// somebody may send on purpose, costs no more than others.
+const taggedMax = 64
+
 // NewLabels copies m into a sorted immutable set. Nothing is validated: labels
 // of stored objects are taken as they are.
 func NewLabels(m map[string]string) Labels {
@@ -64,10 +69,10 @@ func labelsOf(labels []label) Labels {
 	}
 	slices.SortFunc(labels, func(a, b label) int { return strings.Compare(a.key.Value(), b.key.Value()) })
 	set := &labelSet{pairs: labels}
-	if words := (len(labels) - 1) / 8; words > 0 {
+	if words := (min(len(labels), taggedMax) - 1) / 8; words > 0 {
 		set.rest = make([]uint64, words)
 	}
-	for i, l := range labels {
+	for i, l := range labels[:min(len(labels), taggedMax)] {
 		tag := uint64(keyTag(l.key.Value())) << (i % 8 * 8)
 		if i < 8 {
 			set.first |= tag
@@ -160,6 +165,13 @@ func (l Labels) String() string {
 
 // find returns the value of the label with this key, whose tags are given.
 func (s *labelSet) find(key string, tags uint64) (string, bool) {
+	if len(s.pairs) > taggedMax {
+		i, found := slices.BinarySearchFunc(s.pairs, key, func(l label, key string) int { return strings.Compare(l.key.Value(), key) })
+		if !found {
+			return "", false
+		}
+		return s.pairs[i].value(), true
+	}
 	for word, base := s.first, 0; ; base += 8 {
 		for hits := equalBytes(word, tags); hits != 0; hits &= hits - 1 {
 			if p := s.pairs[base+slot(hits)].pair.Value(); p.key == key {

@@ -152,14 +152,14 @@ func (p *parser) symbol(i int) {
 
 // unexpected reports the current token.
 func (p *parser) unexpected(expected string) error {
-	return &ParseError{p.input, p.from, "found '" + p.literal() + "'" + expected}
+	return &ParseError{p.input, p.from, "found '" + clip(p.literal()) + "'" + expected}
 }
 
 // requirementErrors start like this upstream; the text is kept.
 const inRequirement = "unable to parse requirement: "
 
 func (p *parser) unexpectedInRequirement(expected string) error {
-	return &ParseError{p.input, p.from, inRequirement + "found '" + p.literal() + "'" + expected}
+	return &ParseError{p.input, p.from, inRequirement + "found '" + clip(p.literal()) + "'" + expected}
 }
 
 // selector appends the clauses of the input to dst.
@@ -204,7 +204,7 @@ func (p *parser) requirement() (clause, error) {
 	}
 	key := p.literal()
 	if !ValidKey(key) {
-		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + strconv.Quote(key) + ": " + keyFaults(key)}
+		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + quote(key) + ": " + keyFaults(key)}
 	}
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
@@ -392,11 +392,11 @@ func ParseLabels(input string) (Labels, error) {
 	for part := range strings.SplitSeq(input, ",") {
 		key, value, ok := strings.Cut(part, "=")
 		if !ok || strings.Contains(value, "=") {
-			return Labels{}, &ParseError{input, offset, "invalid selector: [" + strings.ReplaceAll(part, "=", " ") + "]"}
+			return Labels{}, &ParseError{input, offset, "invalid selector: [" + clip(strings.ReplaceAll(part, "=", " ")) + "]"}
 		}
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		if text := keyFaults(key); text != "" {
-			return Labels{}, &ParseError{input, offset, kindInvalid + ": " + strconv.Quote(key) + ": " + text}
+			return Labels{}, &ParseError{input, offset, kindInvalid + ": " + quote(key) + ": " + text}
 		}
 		if text := valueFaults(value); text != "" {
 			return Labels{}, &ParseError{input, offset, invalid("["+key+"]", value, text).Error()}
