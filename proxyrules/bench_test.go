@@ -115,3 +115,69 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkCompiler(b *testing.B) {
+	for _, n := range sizes {
+		for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+			b.Run(fmt.Sprintf("mode=%s/services=%d", mode, n), func(b *testing.B) {
+				cfg, svcs, slices := cluster(n, 10)
+				c, err := proxyrules.NewCompiler(cfg)
+				require.NoError(b, err)
+				for i := range svcs {
+					require.NoError(b, c.SetService(&svcs[i]))
+					require.NoError(b, c.SetEndpointSlice(&slices[i]))
+				}
+				before := c.RuleSet()
+				var buf []byte
+				buf = before.AppendIPTables(buf[:0])
+				addresses := []string{"10.250.0.1", "10.250.0.2"}
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					slice := slices[i*7919%n]
+					slice.Endpoints = append([]proxyrules.Endpoint(nil), slice.Endpoints...)
+					slice.Endpoints[0].Addresses = addresses[i/n%2 : i/n%2+1]
+					if err := c.SetEndpointSlice(&slice); err != nil {
+						b.Fatal(err)
+					}
+					now := c.RuleSet()
+					u := proxyrules.Diff(before, now)
+					if mode == proxyrules.NFTables {
+						buf = u.AppendNFT(buf[:0])
+					} else {
+						buf = u.AppendIPTables(buf[:0])
+					}
+					if len(buf) == 0 || len(u.Changed()) != 1 {
+						b.Fatal("one service port was to change")
+					}
+					before = now
+					i++
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkCold(b *testing.B) {
+	for _, n := range sizes {
+		for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+			b.Run(fmt.Sprintf("mode=%s/services=%d", mode, n), func(b *testing.B) {
+				cfg, svcs, slices := cluster(n, 10)
+				b.ReportAllocs()
+				for b.Loop() {
+					r, err := proxyrules.Compile(cfg, svcs, slices)
+					if err != nil {
+						b.Fatal(err)
+					}
+					text := r.AppendNFT
+					if mode == proxyrules.IPTables {
+						text = r.AppendIPTables
+					}
+					if len(text(nil)) < 100*n {
+						b.Fatal("too little text")
+					}
+				}
+			})
+		}
+	}
+}

@@ -91,20 +91,14 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 // finish derives what needs all policies: order, conflicts, tables.
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
-	holder := make(map[frontKey]*Policy, 2*len(r.policies))
 	edit := newTable().edit()
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {
-			k := f.key()
-			switch h := holder[k]; h {
-			case nil:
-				holder[k] = p
-			case p:
-			default:
+			if h := edit.t.find(f.tableKey()); h != nil && h.policy != p {
 				if p.lost == nil {
 					p.lost = map[frontKey]PortKey{}
 				}
-				p.lost[k] = h.Key
+				p.lost[f.key()] = h.policy.Key
 			}
 		}
 		edit.add(p)
@@ -124,6 +118,13 @@ type frontKey struct {
 }
 
 func (f Frontend) key() frontKey { return frontKey{f.Address, f.Port, f.Protocol} }
+
+func (f Frontend) tableKey() tableKey {
+	if f.Kind == NodePortFrontend {
+		return nodePortKey(f.Port, f.Protocol)
+	}
+	return addressKey(f.Address, portProtocol(f.Port, f.Protocol))
+}
 
 func (f Frontend) text() string {
 	port := strconv.Itoa(int(f.Port)) + "/" + f.Protocol.String()

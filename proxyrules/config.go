@@ -83,6 +83,8 @@ type node struct {
 	nodePortIPs    []netip.Addr   // the addresses nodePorts matches, sorted; loopback included
 	localhostPorts bool
 	serviceCIDRs   []netip.Prefix
+	podRange       wordRange   // clusterCIDR
+	watched        []wordRange // where filters look at backends: the node itself, serviceCIDRs
 }
 
 func (c *Config) compile() (*node, error) {
@@ -145,7 +147,25 @@ func (n *node) compileAddresses(c *Config) error {
 	}
 	n.localhostPorts = c.LocalhostNodePorts && n.family == IPv4 && n.nodePortsCoverLoopback()
 	n.nodePortIPs = n.matchNodePortIPs()
+	n.compileRanges()
 	return nil
+}
+
+func (n *node) compileRanges() {
+	if n.clusterCIDR.IsValid() {
+		n.podRange = wordRangeOf(n.clusterCIDR)
+	}
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	if n.family == IPv6 {
+		loopback = netip.MustParsePrefix("::1/128")
+	}
+	n.watched = append(n.watched, wordRangeOf(loopback))
+	for _, ip := range n.ips {
+		n.watched = append(n.watched, wordRangeOf(netip.PrefixFrom(ip, ip.BitLen())))
+	}
+	for _, p := range n.serviceCIDRs {
+		n.watched = append(n.watched, wordRangeOf(p))
+	}
 }
 
 // nodePortsCoverLoopback tells whether the NodePort ranges include 127.0.0.0

@@ -2,7 +2,6 @@ package proxyrules
 
 import (
 	"fmt"
-	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -76,28 +75,29 @@ func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputEr
 
 func (p *parsedSlice) parsePorts(s *EndpointSlice, ns *notices) *InputError {
 	for i, port := range s.Ports {
-		field := "ports[" + strconv.Itoa(i) + "]"
 		if port.Name == nil || port.Port == nil || *port.Port == 0 {
-			ns.add(s.object(), field, "", "a port without name or number: skipped")
+			ns.add(s.object(), portField(i), "", "a port without name or number: skipped")
 			continue
 		}
 		if *port.Name != "" && !isLabel(*port.Name) {
-			return refuse(s.object(), field+".name", *port.Name, "a DNS label of at most 63 characters")
+			return refuse(s.object(), portField(i)+".name", *port.Name, "a DNS label of at most 63 characters")
 		}
 		if *port.Port < 0 || *port.Port > 65535 {
-			return refuse(s.object(), field+".port", fmt.Sprint(*port.Port), "a port from 1 to 65535")
+			return refuse(s.object(), portField(i)+".port", fmt.Sprint(*port.Port), "a port from 1 to 65535")
 		}
 		proto := TCP
 		if port.Protocol != nil {
 			var ok bool
 			if proto, ok = ParseProtocol(*port.Protocol); !ok || *port.Protocol >= "a" {
-				return refuse(s.object(), field+".protocol", *port.Protocol, "TCP, UDP or SCTP")
+				return refuse(s.object(), portField(i)+".protocol", *port.Protocol, "TCP, UDP or SCTP")
 			}
 		}
 		p.ports = append(p.ports, parsedPort{*port.Name, proto, uint16(*port.Port)})
 	}
 	return nil
 }
+
+func portField(i int) string { return "ports[" + strconv.Itoa(i) + "]" }
 
 func (p *parsedSlice) parseEndpoints(n *node, s *EndpointSlice, ns *notices) *InputError {
 	p.endpoints = make([]parsedEndpoint, 0, len(s.Endpoints))
@@ -145,21 +145,27 @@ func parseHints(h *EndpointHints) *hints {
 // that are not terminating to map order; here the last slice by name wins.)
 func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
 	total := 0
-	for b := range joined(key, slicesByName) {
-		_ = b
-		total++
+	for _, s := range slicesByName {
+		for _, port := range s.ports {
+			if port.name == key.Port && port.protocol == key.Protocol {
+				total += len(s.endpoints)
+			}
+		}
 	}
 	if total == 0 {
 		return nil
 	}
 	out := make([]Backend, 0, total)
-	for b := range joined(key, slicesByName) {
-		out = append(out, b)
+	for _, s := range slicesByName {
+		for _, port := range s.ports {
+			if port.name == key.Port && port.protocol == key.Protocol {
+				out = s.appendBackends(out, port.port)
+			}
+		}
 	}
 	nameBackends(out)
-	byText := func(a, b Backend) int { return cmpString(a.text, b.text) }
-	if !slices.IsSortedFunc(out, byText) {
-		slices.SortStableFunc(out, byText)
+	if !sortedByText(out) {
+		slices.SortStableFunc(out, func(a, b Backend) int { return cmpString(a.text, b.text) })
 	}
 	kept := out[:1]
 	for _, b := range out[1:] {
@@ -173,26 +179,24 @@ func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
 	return kept
 }
 
-// joined yields the backends of a port in the order of the slices.
-func joined(key PortKey, slicesByName []*parsedSlice) iter.Seq[Backend] {
-	return func(yield func(Backend) bool) {
-		for _, s := range slicesByName {
-			for _, port := range s.ports {
-				if port.name != key.Port || port.protocol != key.Protocol {
-					continue
-				}
-				for i := range s.endpoints {
-					e := &s.endpoints[i]
-					if !yield(Backend{
-						Address: netip.AddrPortFrom(e.addr, port.port), Slice: s.name, hints: e.hints,
-						Local: e.local, Ready: e.ready, Serving: e.serving, Terminating: e.terminating,
-					}) {
-						return
-					}
-				}
-			}
+func (s *parsedSlice) appendBackends(out []Backend, port uint16) []Backend {
+	for i := range s.endpoints {
+		e := &s.endpoints[i]
+		out = append(out, Backend{
+			Address: netip.AddrPortFrom(e.addr, port), Slice: s.name, hints: e.hints,
+			Local: e.local, Ready: e.ready, Serving: e.serving, Terminating: e.terminating,
+		})
+	}
+	return out
+}
+
+func sortedByText(list []Backend) bool {
+	for i := 1; i < len(list); i++ {
+		if list[i].text < list[i-1].text {
+			return false
 		}
 	}
+	return true
 }
 
 // nameBackends fills text, with one string for all.

@@ -3,7 +3,6 @@ package proxyrules
 import (
 	"net/netip"
 	"slices"
-	"time"
 )
 
 // Flow is the first packet of a connection.
@@ -44,11 +43,9 @@ type Decision struct {
 	Backend netip.AddrPort
 	// Masquerade: the source is rewritten to the node's address.
 	Masquerade bool
-	// Affinity is the timeout of the service's ClientIP affinity, 0 for none.
-	// Lookup itself remembers nothing: a caller that wants affinity asks its
-	// own table first.
-	Affinity time.Duration
-	// Policy is the service port that captured the flow, if one did.
+	// Policy is the service port that captured the flow, if one did. Where it
+	// has Affinity, a caller that wants it asks its own memory first: Lookup
+	// has none.
 	Policy *Policy
 }
 
@@ -58,11 +55,53 @@ type Decision struct {
 // i-th n-th of the range). Lookup allocates nothing and takes O(1) time.
 // A flow of the other family, or with invalid addresses, is accepted.
 func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
-	src, dst := f.Source.Addr().Unmap(), f.Destination.Addr().Unmap()
-	if !src.IsValid() || !dst.IsValid() || familyOf(src) != r.node.family || familyOf(dst) != r.node.family {
+	if !f.Source.IsValid() || !f.Destination.IsValid() {
 		return Decision{}
 	}
-	c := r.table.at(dst, f.Destination.Port(), f.Protocol)
+	src, dst := wordsOf(f.Source.Addr()), wordsOf(f.Destination.Addr())
+	if is4 := r.node.family == IPv4; src.is4() != is4 || dst.is4() != is4 {
+		return Decision{}
+	}
+	c := r.table.find(tableKey{dst, portProtocol(f.Destination.Port(), f.Protocol)})
+	if c == nil || len(c.direct) == 0 {
+		return r.lookup(f, random, c)
+	}
+	b := &c.direct[uint64(random)*uint64(len(c.direct))>>32]
+	return r.deliver(f, src, c.policy, b, r.node.offCluster(src))
+}
+
+// deliver completes the decision for a chosen backend.
+func (r *RuleSet) deliver(f Flow, src words, p *Policy, b *Backend, mark bool) Decision {
+	to := wordsOf(b.Address.Addr())
+	d := Decision{Verdict: DNAT, Backend: b.Address, Masquerade: mark || to == src && r.hairpins(b, p), Policy: p}
+	if r.table.maybeTaken(to) || r.node.watches(to) {
+		pk := passing{f.Protocol, f.Source.Addr().Unmap(), b.Address.Addr(), b.Address.Port(), true, d.Masquerade}
+		if v, _ := r.filter(pk); v != Accept {
+			d.Verdict, d.Masquerade = v, false
+		}
+	}
+	return d
+}
+
+// offCluster: traffic to a ClusterIP from src is masqueraded.
+func (n *node) offCluster(src words) bool {
+	return n.masqueradeAll || n.clusterCIDR.IsValid() && !n.podRange.contains(src)
+}
+
+// watches: a filter may look at a backend's address for what it is, and not
+// for being in the table. Nearly never so.
+func (n *node) watches(backend words) bool {
+	for i := range n.watched {
+		if n.watched[i].contains(backend) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup is Lookup for all but plain ClusterIPs with backends.
+func (r *RuleSet) lookup(f Flow, random uint32, c *entry) Decision {
+	src, dst := f.Source.Addr().Unmap(), f.Destination.Addr().Unmap()
 	var list []Backend
 	var policy *Policy
 	var mark bool
@@ -78,31 +117,14 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 		v, p := r.filter(passing{protocol: f.Protocol, src: src, dst: dst, port: f.Destination.Port()})
 		return Decision{Verdict: v, Policy: p}
 	}
-	b := &list[uint64(random)*uint64(len(list))>>32]
-	d := Decision{Verdict: DNAT, Backend: b.Address, Affinity: policy.Affinity, Policy: policy}
-	d.Masquerade = mark || b.Address.Addr() == src && r.hairpins(b, policy)
-	if r.mayStop(b.Address.Addr()) {
-		if v, _ := r.filter(passing{f.Protocol, src, b.Address.Addr(), b.Address.Port(), true, d.Masquerade}); v != Accept {
-			d.Verdict, d.Masquerade = v, false
-		}
-	}
-	return d
-}
-
-// mayStop is false when no filter looks at a backend's address, which is
-// nearly always so.
-func (r *RuleSet) mayStop(backend netip.Addr) bool {
-	return r.table.maybeTaken(backend) || r.node.isLocal(backend) || prefixesContain(r.node.serviceCIDRs, backend)
+	return r.deliver(f, wordsOf(src), policy, &list[uint64(random)*uint64(len(list))>>32], mark)
 }
 
 // captureNFT: chain services. One map lookup, then one goto: a chain that
 // falls through does not come back to the node ports.
 func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
-	mark := false
-	if n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src) {
-		mark = r.table.isClusterIP(dst)
-	}
+	mark := n.offCluster(wordsOf(src)) && r.table.isClusterIP(dst)
 	if c != nil {
 		p := c.policy
 		if p.HasEndpoints && (c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend)) {
@@ -127,7 +149,7 @@ func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c *entry) (*Polic
 	if c != nil {
 		p := c.policy
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
-			return p, p.internal(), n.masqueradeAll || n.clusterCIDR.IsValid() && !n.isPod(src)
+			return p, p.internal(), n.offCluster(wordsOf(src))
 		}
 		if c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend) && n.sourceAllowed(p, src) {
 			if list, mark := n.external(p, src); len(list) > 0 {

@@ -104,7 +104,7 @@ func TestLookupMeansTrace(t *testing.T) {
 				want := proxyrules.Decision{Verdict: trace.Verdict, Policy: trace.Policy}
 				if len(trace.Choices) > 0 {
 					c := trace.Choices[i]
-					want.Verdict, want.Masquerade, want.Affinity = c.Verdict, c.Masquerade, trace.Policy.Affinity
+					want.Verdict, want.Masquerade = c.Verdict, c.Masquerade
 					want.Backend = c.Backend.Address
 				}
 				require.Equal(t, want, d, "seed %d, %+v, choice %d: %q", seed, f, i, trace.Why)

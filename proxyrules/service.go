@@ -92,61 +92,67 @@ func (p *Policy) clone() *Policy {
 
 // validate refuses what must not reach rule text or cannot be a Service.
 func (s *Service) validate() *InputError {
-	obj := s.object()
 	if !isLabel(s.Metadata.Namespace) {
-		return refuse(obj, "metadata.namespace", s.Metadata.Namespace, "a DNS label of at most 63 characters")
+		return refuse(s.object(), "metadata.namespace", s.Metadata.Namespace, "a DNS label of at most 63 characters")
 	}
 	if !isLabel(s.Metadata.Name) {
-		return refuse(obj, "metadata.name", s.Metadata.Name, "a DNS label of at most 63 characters")
+		return refuse(s.object(), "metadata.name", s.Metadata.Name, "a DNS label of at most 63 characters")
 	}
 	sp := &s.Spec
-	for _, f := range []struct {
-		field, value string
-		allowed      []string
-	}{
-		{"spec.type", sp.Type, []string{"", "ClusterIP", "NodePort", "LoadBalancer"}},
-		{"spec.sessionAffinity", sp.SessionAffinity, []string{"", "None", "ClientIP"}},
-		{"spec.internalTrafficPolicy", deref(sp.InternalTrafficPolicy), []string{"", "Cluster", "Local"}},
-		{"spec.externalTrafficPolicy", sp.ExternalTrafficPolicy, []string{"", "Cluster", "Local"}},
-	} {
-		if !slices.Contains(f.allowed, f.value) {
-			return refuse(obj, f.field, f.value, "one of "+strings.Join(f.allowed[1:], ", "))
-		}
+	switch sp.Type {
+	case "", "ClusterIP", "NodePort", "LoadBalancer":
+	default:
+		return refuse(s.object(), "spec.type", sp.Type, "one of ClusterIP, NodePort, LoadBalancer, ExternalName")
+	}
+	switch sp.SessionAffinity {
+	case "", "None", "ClientIP":
+	default:
+		return refuse(s.object(), "spec.sessionAffinity", sp.SessionAffinity, "None or ClientIP")
+	}
+	if p := deref(sp.InternalTrafficPolicy); !isTrafficPolicy(p) {
+		return refuse(s.object(), "spec.internalTrafficPolicy", p, "Cluster or Local")
+	}
+	if p := sp.ExternalTrafficPolicy; !isTrafficPolicy(p) {
+		return refuse(s.object(), "spec.externalTrafficPolicy", p, "Cluster or Local")
 	}
 	for i, f := range sp.IPFamilies {
 		if f != IPv4 && f != IPv6 {
-			return refuse(obj, fmt.Sprintf("spec.ipFamilies[%d]", i), string(f), "IPv4 or IPv6")
+			return refuse(s.object(), fmt.Sprintf("spec.ipFamilies[%d]", i), string(f), "IPv4 or IPv6")
 		}
 	}
 	if p := sp.HealthCheckNodePort; p < 0 || p > 65535 {
-		return refuse(obj, "spec.healthCheckNodePort", fmt.Sprint(p), "a port from 1 to 65535, or 0 for none")
+		return refuse(s.object(), "spec.healthCheckNodePort", fmt.Sprint(p), "a port from 1 to 65535, or 0 for none")
 	}
 	return s.validatePorts()
 }
 
+func isTrafficPolicy(p string) bool { return p == "" || p == "Cluster" || p == "Local" }
+
 func (s *Service) validatePorts() *InputError {
-	obj := s.object()
-	seen := make(map[string]bool, len(s.Spec.Ports))
+	refusePort := func(i int, field, value, want string) *InputError {
+		return refuse(s.object(), "spec.ports["+strconv.Itoa(i)+"]."+field, value, want)
+	}
+	var seen map[string]bool
+	if len(s.Spec.Ports) > 1 {
+		seen = make(map[string]bool, len(s.Spec.Ports))
+	}
 	for i, p := range s.Spec.Ports {
-		field := "spec.ports[" + strconv.Itoa(i) + "]."
-		if p.Name != "" && !isLabel(p.Name) {
-			return refuse(obj, field+"name", p.Name, "a DNS label of at most 63 characters")
+		switch {
+		case p.Name != "" && !isLabel(p.Name):
+			return refusePort(i, "name", p.Name, "a DNS label of at most 63 characters")
+		case p.Name == "" && seen != nil:
+			return refusePort(i, "name", p.Name, "a name, since the Service has several ports")
+		case seen[p.Name]:
+			return refusePort(i, "name", p.Name, "a name that no other port of the Service has")
+		case p.Port < 1 || p.Port > 65535:
+			return refusePort(i, "port", fmt.Sprint(p.Port), "a port from 1 to 65535")
+		case p.NodePort < 0 || p.NodePort > 65535:
+			return refusePort(i, "nodePort", fmt.Sprint(p.NodePort), "a port from 1 to 65535, or 0 for none")
+		case p.Protocol != "" && p.Protocol != "TCP" && p.Protocol != "UDP" && p.Protocol != "SCTP":
+			return refusePort(i, "protocol", p.Protocol, "TCP, UDP or SCTP")
 		}
-		if p.Name == "" && len(s.Spec.Ports) > 1 {
-			return refuse(obj, field+"name", p.Name, "a name, since the Service has several ports")
-		}
-		if seen[p.Name] {
-			return refuse(obj, field+"name", p.Name, "a name that no other port of the Service has")
-		}
-		seen[p.Name] = true
-		if p.Port < 1 || p.Port > 65535 {
-			return refuse(obj, field+"port", fmt.Sprint(p.Port), "a port from 1 to 65535")
-		}
-		if p.NodePort < 0 || p.NodePort > 65535 {
-			return refuse(obj, field+"nodePort", fmt.Sprint(p.NodePort), "a port from 1 to 65535, or 0 for none")
-		}
-		if _, ok := ParseProtocol(p.Protocol); !ok && p.Protocol != "" || p.Protocol != strings.ToUpper(p.Protocol) {
-			return refuse(obj, field+"protocol", p.Protocol, "TCP, UDP or SCTP")
+		if seen != nil {
+			seen[p.Name] = true
 		}
 	}
 	return nil

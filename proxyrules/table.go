@@ -15,11 +15,40 @@ func (s kindSet) has(k FrontendKind) bool { return s&(1<<k) != 0 }
 // onlyClusterIP: nothing from outside leads here.
 func (s kindSet) onlyClusterIP() bool { return s == 1<<ClusterIPFrontend }
 
+// words are an address as two numbers; an IPv4 address is the IPv6 address
+// that it is mapped to.
+type words struct{ hi, lo uint64 }
+
+func wordsOf(a netip.Addr) words {
+	b := a.As16()
+	return words{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+}
+
+func (w words) is4() bool { return w.hi == 0 && w.lo>>32 == 0xffff }
+
+// wordRange is a CIDR range over words.
+type wordRange struct{ base, mask words }
+
+func wordRangeOf(p netip.Prefix) wordRange {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	r := wordRange{base: wordsOf(p.Addr())}
+	r.mask.hi = ^(^uint64(0) >> min(bits, 64))
+	r.mask.lo = ^(^uint64(0) >> max(bits-64, 0))
+	return r
+}
+
+func (r *wordRange) contains(w words) bool {
+	return w.hi&r.mask.hi == r.base.hi && w.lo&r.mask.lo == r.base.lo
+}
+
 // tableKey is an address with a use: a frontend, a cluster IP as such, or a
 // local backend.
 type tableKey struct {
-	hi, lo uint64 // IPv6 address; IPv4: hi 0, lo the address
-	use    uint32 // port<<8 | protocol, with one of the bits below
+	words
+	use uint32 // port<<8 | protocol, with one of the bits below
 }
 
 const (
@@ -31,14 +60,7 @@ const (
 
 func portProtocol(port uint16, p Protocol) uint32 { return uint32(port)<<8 | uint32(p) }
 
-func addressKey(a netip.Addr, use uint32) tableKey {
-	if a.Is4() {
-		b := a.As4()
-		return tableKey{lo: uint64(binary.BigEndian.Uint32(b[:])), use: use}
-	}
-	b := a.As16()
-	return tableKey{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), use}
-}
+func addressKey(a netip.Addr, use uint32) tableKey { return tableKey{wordsOf(a), use} }
 
 func nodePortKey(port uint16, p Protocol) tableKey {
 	return tableKey{use: useNodePort | portProtocol(port, p)}
@@ -51,6 +73,7 @@ type entry struct {
 	kinds  kindSet
 	count  uint32 // 0: the slot is free
 	policy *Policy
+	direct []Backend // of a cluster IP that is nothing else: where its traffic goes
 }
 
 // table maps keys to entries, by open addressing in shards. It is never
@@ -67,7 +90,7 @@ type table struct {
 
 const (
 	tableShards = 256
-	takenWords  = 1024
+	takenWords  = 2048
 )
 
 type tableShard struct {
@@ -122,15 +145,15 @@ func hairpinKey(b *Backend, p Protocol) tableKey {
 }
 
 // maybeTaken is false when nothing in the table has the address.
-func (t *table) maybeTaken(a netip.Addr) bool {
-	word, bit := takenBit(a)
-	return t.taken[word]&bit != 0
+func (t *table) maybeTaken(w words) bool {
+	a, b := takenBits(w)
+	return t.taken[a/64]>>(a%64)&1 != 0 && t.taken[b/64]>>(b%64)&1 != 0
 }
 
-func takenBit(a netip.Addr) (word uint32, bit uint64) {
-	k := addressKey(a, 0)
-	h := uint32(((k.hi ^ k.lo) * 0x9e3779b97f4a7c15) >> 48)
-	return h / 64, 1 << (h % 64)
+// takenBits are the two bits of an address.
+func takenBits(w words) (a, b uint64) {
+	h := (w.hi ^ w.lo) * 0x9e3779b97f4a7c15
+	return h >> 47, (h >> 30) % (64 * takenWords)
 }
 
 // tableEdit makes a new table out of one that stays as it is.
@@ -209,16 +232,18 @@ func (e *tableEdit) release(k tableKey) {
 }
 
 // take marks an address as one that the table has.
-func (e *tableEdit) take(a netip.Addr) {
-	word, bit := takenBit(a)
-	if e.t.taken[word]&bit != 0 {
+func (e *tableEdit) take(addr netip.Addr) {
+	w := wordsOf(addr)
+	if e.t.maybeTaken(w) {
 		return
 	}
 	if !e.taken {
 		c := *e.t.taken
 		e.t.taken, e.taken = &c, true
 	}
-	e.t.taken[word] |= bit
+	a, b := takenBits(w)
+	e.t.taken[a/64] |= 1 << (a % 64)
+	e.t.taken[b/64] |= 1 << (b % 64)
 }
 
 // keys calls do for every key that a policy uses; kinds is 0 for those that
@@ -247,7 +272,10 @@ func (e *tableEdit) add(p *Policy) {
 		at := e.slot(k)
 		at.count++
 		if kinds != 0 {
-			at.policy, at.kinds = p, kinds
+			at.policy, at.kinds, at.direct = p, kinds, nil
+			if kinds.onlyClusterIP() {
+				at.direct = p.internal()
+			}
 		}
 	})
 	for f := range p.eachFrontend {
