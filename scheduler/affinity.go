@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orchcore/orchcore/selector"
 )
@@ -45,14 +46,17 @@ func (p *PodInfo) compileAffinity() {
 		return
 	}
 	p.hasAffinity = a.PodAffinity != nil || a.PodAntiAffinity != nil
-	if pa := a.PodAffinity; pa != nil {
-		p.required = p.compileTerms("requiredAffinityTerms", pa.Required)
-		p.preferred = p.compileWeighted("preferredAffinityTerms", pa.Preferred)
+	var near, far PodAffinity
+	if a.PodAffinity != nil {
+		near = *a.PodAffinity
 	}
-	if pa := a.PodAntiAffinity; pa != nil {
-		p.requiredAnti = p.compileTerms("requiredAntiAffinityTerms", pa.Required)
-		p.preferredAnti = p.compileWeighted("preferredAntiAffinityTerms", pa.Preferred)
+	if a.PodAntiAffinity != nil {
+		far = *a.PodAntiAffinity
 	}
+	p.required = p.compileTerms("requiredAffinityTerms", near.Required)
+	p.requiredAnti = p.compileTerms("requiredAntiAffinityTerms", far.Required)
+	p.preferred = p.compileWeighted("preferredAffinityTerms", near.Preferred)
+	p.preferredAnti = p.compileWeighted("preferredAntiAffinityTerms", far.Preferred)
 }
 
 func (p *PodInfo) compileTerms(list string, wire []PodAffinityTerm) []affinityTerm {
@@ -83,10 +87,25 @@ func (p *PodInfo) compileWeighted(list string, wire []WeightedPodAffinityTerm) [
 }
 
 func (p *PodInfo) affinityFailed(list string, err error) {
-	if p.affinityErr == nil {
-		p.affinityErr = fmt.Errorf("%s: %w", list, err)
-	}
+	p.affinityErr = append(p.affinityErr, fmt.Errorf("%s: %w", list, err))
 }
+
+// errorList is several errors as one, printed as upstream prints them.
+type errorList []error
+
+func (e errorList) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	var b strings.Builder
+	for i, err := range e {
+		b.WriteString([...]string{"[", ", "}[min(i, 1)])
+		b.WriteString(err.Error())
+	}
+	return b.String() + "]"
+}
+
+func (e errorList) Unwrap() []error { return e }
 
 func compileTerm(owner *PodInfo, wire *PodAffinityTerm) (affinityTerm, error) {
 	t := affinityTerm{key: wire.TopologyKey, names: wire.Namespaces}

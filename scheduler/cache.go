@@ -279,10 +279,15 @@ func (c *Cache) Confirm(namespace, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state, err := c.assumed(podKey{orDefault(namespace), name})
-	if err == nil {
-		state.assumed = false
+	if err != nil {
+		return err
 	}
-	return err
+	// Booked anew, as AddPod does with the object that is observed: the two
+	// must leave the same pod order and image counts behind.
+	state.node.removePod(state.info)
+	state.node.addPod(state.info)
+	state.assumed = false
+	return nil
 }
 
 // Forget undoes Assume.

@@ -41,7 +41,7 @@ type PodInfo struct {
 	requiredAnti  []affinityTerm
 	preferred     []affinityTerm
 	preferredAnti []affinityTerm
-	affinityErr   error
+	affinityErr   errorList
 
 	spread      []spreadConstraint
 	features    []string // node features the pod needs
