@@ -25,7 +25,7 @@ func Ratios() measure.Area {
 	for class, text := range classTexts() {
 		rows = append(rows, classRow(class, text))
 	}
-	return measure.Area{Name: "qos", Rows: rows}
+	return measure.Area{Name: "qos", Rows: append(rows, rankRows()...)}
 }
 
 // answers asserts that what the two loops computed prints the same.
