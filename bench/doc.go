@@ -12,6 +12,10 @@
 //
 //	go test ./bench -bench Rollout
 //
+// The openb scenario places the pods of a GPU cluster's trace on its nodes in
+// order of arrival and adds up what each node gave away. It reads the trace from
+// ../shared/data/openb beside the repository and is skipped where there is none.
+//
 // # Layout
 //
 //	internal/workload   seeded Kubernetes JSON for all of these

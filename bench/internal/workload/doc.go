@@ -27,6 +27,7 @@
 //
 // # Reading order
 //
-// object.go, cluster.go, node.go, pod.go, affinity.go, volume.go, history.go, spoil.go, named.go; then service.go
-// and selector.go, which stand alone.
+// object.go, cluster.go, node.go, pod.go, affinity.go, volume.go; history.go and
+// spoil.go, which change clusters; named.go and openb.go, which measure; then
+// service.go and selector.go, which stand alone.
 package workload
