@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -170,12 +171,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 		members = append(members, Member{ID: uint64(i + 1), Address: fmt.Sprintf("sim:%d", i+1)})
 	}
 	snapshotEntries := []uint64{20, 60, 100_000}[w.rng.IntN(3)]
+	catchUp := []uint64{1, 5 + snapshotEntries/2}[w.rng.IntN(2)]
 	for _, m := range members {
 		n := &simNode{w: w, id: m.ID, fs: wal.NewMemFS(), slow: w.rng.IntN(3) == 0}
 		n.period = w.between(9*time.Millisecond, 11*time.Millisecond)
 		n.cfg = Config{
 			ID: m.ID, Members: members, SegmentSizeBytes: 8 << 10,
-			SnapshotEntries: snapshotEntries, CatchUpEntries: 5 + snapshotEntries/2,
+			SnapshotEntries: snapshotEntries, CatchUpEntries: catchUp,
 		}.withDefaults()
 		w.nodes = append(w.nodes, n)
 	}
@@ -192,6 +194,11 @@ const (
 
 // run is the life of a cluster: trouble, then calm, then the reckoning.
 func (w *world) run() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.fatal("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	for _, n := range w.nodes {
 		n.start()
 	}
