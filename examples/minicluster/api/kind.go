@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -82,8 +81,8 @@ func SplitKey(key string) (plural, namespace, name string, ok bool) {
 
 // Title names an object for people: "Pod shop/cart-0", "Node a".
 func Title(kind, namespace, name string) string {
-	if namespace == "" {
-		return fmt.Sprintf("%s %s", kind, name)
+	if namespace != "" {
+		name = namespace + "/" + name
 	}
-	return fmt.Sprintf("%s %s/%s", kind, namespace, name)
+	return strings.TrimSpace(kind + " " + name)
 }
