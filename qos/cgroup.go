@@ -66,7 +66,8 @@ func WeightQuadratic(shares int64) int64 {
 	return int64(math.Ceil(math.Pow(10, exponent)))
 }
 
-// SharesOfWeight returns the cpu.shares that WeightLinear maps to the weight.
+// SharesOfWeight returns about the cpu.shares that WeightLinear maps to the
+// weight: like upstream's it rounds down, which may lose one weight.
 func SharesOfWeight(weight int64) int64 {
 	weight = min(max(weight, 1), WeightMax)
 	return (weight-1)*(SharesMax-SharesMin)/9999 + SharesMin
