@@ -105,6 +105,13 @@
 // Differs: where upstream reports a random one of several faulty matchLabels
 // entries, Compile reports the first in key order.
 //
+// Differs: Selector.LabelSelector keeps the meaning: a=1,a=2 stays two
+// requirements where upstream drops one, and a!=1 becomes NotIn where upstream
+// gives an error.
+//
+// Differs: LabelSelector.Map refuses two values for one key; upstream lets the
+// later one win.
+//
 // Differs: selector and label-set strings are limited to [InputBytesMax].
 //
 // Differs: an error text repeats at most 400 bytes of a value and 100 faults of
@@ -124,7 +131,8 @@
 // # Reading order
 //
 // requirement.go (the definition), selector.go, clause.go (its fast twin),
-// labels.go, parse.go, validate.go, wire.go, node.go, errors.go; then index.go,
+// labels.go, parse.go, validate.go, wire.go, node.go, admit.go, convert.go,
+// errors.go; then index.go,
 // query.go, postings.go, pages.go, dictionary.go; registry.go; values.go,
 // reason.go, reason_node.go, explain.go.
 package selector

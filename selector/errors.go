@@ -32,18 +32,23 @@ func (e *ParseError) Error() string {
 const (
 	kindInvalid     = "Invalid value"
 	kindUnsupported = "Unsupported value"
+	kindRequired    = "Required value"
+	kindForbidden   = "Forbidden"
 )
 
 // FieldError reports one field of a selector object that Kubernetes refuses.
 type FieldError struct {
 	Field string // path inside the object, for example nodeSelectorTerms[0].matchExpressions[2].values[0]
-	Kind  string // "Invalid value" or "Unsupported value"
-	Value string // the offending value, quoted or as JSON
+	Kind  string // "Invalid value", "Unsupported value", "Required value" or "Forbidden"
+	Value string // the offending value, quoted or as JSON; empty for the last two kinds
 	Msg   string // what was expected
 }
 
 // Error prints the field error in the form that the API server uses.
 func (e *FieldError) Error() string {
+	if e.Value == "" {
+		return e.Field + ": " + e.Kind + ": " + e.Msg
+	}
 	return e.Field + ": " + e.Kind + ": " + e.Value + ": " + e.Msg
 }
 

@@ -261,3 +261,9 @@ func (s Snapshot[K]) Count(selector Selector) int { return s.view.count(selector
 func (s Snapshot[K]) Select(selector Selector) iter.Seq[K] {
 	return func(yield func(K) bool) { s.view.each(selector, yield) }
 }
+
+// Batches yields the keys of Select, in the same order, many at a time: for
+// large results several times faster. A batch is overwritten by the next one.
+func (s Snapshot[K]) Batches(selector Selector) iter.Seq[[]K] {
+	return func(yield func([]K) bool) { s.view.batches(selector, yield) }
+}

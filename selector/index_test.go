@@ -28,6 +28,34 @@ func requireSelects(t *testing.T, objects map[int]map[string]string, snapshot Sn
 	got := slices.Sorted(snapshot.Select(s))
 	require.Equal(t, want, got, s.String())
 	require.Equal(t, len(want), snapshot.Count(s), s.String())
+	var batched []int
+	for batch := range snapshot.Batches(s) {
+		require.NotEmpty(t, batch)
+		batched = append(batched, batch...)
+	}
+	require.Equal(t, slices.Collect(snapshot.Select(s)), batched, s.String())
+}
+
+func TestIteratorsStopWhenTold(t *testing.T) {
+	var x Index[int]
+	for i := range 2000 {
+		x.Set(i, NewLabels(map[string]string{"half": fmt.Sprint(i % 2)}))
+	}
+	for _, text := range []string{"", "half=1"} {
+		n := 0
+		for range x.Select(MustParse(text)) {
+			if n++; n == 700 {
+				break
+			}
+		}
+		require.Equal(t, 700, n)
+		batches := 0
+		for range x.Snapshot().Batches(MustParse(text)) {
+			batches++
+			break
+		}
+		require.Equal(t, 1, batches)
+	}
 }
 
 // TestIndexUnderRandomOperations holds the incremental index equal to a rebuilt

@@ -44,9 +44,12 @@ type NodeTerm struct {
 	checked bool // set by compiling: at least one requirement and no fault
 }
 
+// nameField is the only field that nodes have for selectors.
+const nameField = "metadata.name"
+
 // fieldTest compares one field of a node with one value.
 type fieldTest struct {
-	isName bool // the field is metadata.name, the only one that nodes have
+	isName bool // the field is nameField
 	negate bool
 	value  string
 }
@@ -129,7 +132,7 @@ func compileTerm(term *NodeSelectorTerm, path string) (NodeTerm, Errors) {
 		case len(e.Values) != 1:
 			faults = append(faults, invalidList(child(at, "values"), e.Values, "must have one element"))
 		default:
-			fields = append(fields, fieldTest{e.Key == "metadata.name", e.Operator == "NotIn", e.Values[0]})
+			fields = append(fields, fieldTest{e.Key == nameField, e.Operator == "NotIn", e.Values[0]})
 		}
 	}
 	if len(faults) > 0 {

@@ -204,7 +204,7 @@ func (p *parser) requirement() (clause, error) {
 	}
 	key := p.literal()
 	if !ValidKey(key) {
-		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + quote(key) + ": " + keyFaults(key)}
+		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + quote(key) + ": " + joined(keyFaults(key))}
 	}
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
@@ -395,10 +395,10 @@ func ParseLabels(input string) (Labels, error) {
 			return Labels{}, &ParseError{input, offset, "invalid selector: [" + clip(strings.ReplaceAll(part, "=", " ")) + "]"}
 		}
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if text := keyFaults(key); text != "" {
+		if text := joined(keyFaults(key)); text != "" {
 			return Labels{}, &ParseError{input, offset, kindInvalid + ": " + quote(key) + ": " + text}
 		}
-		if text := valueFaults(value); text != "" {
+		if text := joined(valueFaults(value)); text != "" {
 			return Labels{}, &ParseError{input, offset, invalid("["+key+"]", value, text).Error()}
 		}
 		labels[key] = value

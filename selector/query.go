@@ -168,6 +168,45 @@ func (v *view[K]) count(s Selector) int {
 }
 
 func (v *view[K]) each(s Selector, yield func(K) bool) {
+	v.eachWord(s, func(keys *[64]K, word uint64) bool {
+		for ; word != 0; word &= word - 1 {
+			if !yield(keys[bits.TrailingZeros64(word)&63]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// batchKeys is the number of keys in a batch, and a multiple of 64.
+const batchKeys = 512
+
+func (v *view[K]) batches(s Selector, yield func([]K) bool) {
+	var memory [batchKeys]K
+	n, more := 0, true
+	v.eachWord(s, func(keys *[64]K, word uint64) bool {
+		if word == 1<<64-1 {
+			n += copy(memory[n:], keys[:])
+		} else {
+			for ; word != 0; word &= word - 1 {
+				memory[n%batchKeys] = keys[bits.TrailingZeros64(word)&63]
+				n++
+			}
+		}
+		if n > batchKeys-64 {
+			more = yield(memory[:n])
+			n = 0
+		}
+		return more
+	})
+	if more && n > 0 {
+		yield(memory[:n])
+	}
+}
+
+// eachWord calls f with groups of 64 keys and the bits of those that s
+// selects, until f returns false.
+func (v *view[K]) eachWord(s Selector, f func(keys *[64]K, word uint64) bool) {
 	var steps [stepsUsual]step
 	q := v.query(s, steps[:])
 	if q.nothing {
@@ -183,11 +222,8 @@ func (v *view[K]) each(s Selector, yield func(K) bool) {
 				continue
 			}
 			id := no<<chunkBits | uint32(i*64)
-			keys := (*[64]K)(v.keys.spine[id/pageItems].items[id%pageItems:])
-			for ; word != 0; word &= word - 1 {
-				if !yield(keys[bits.TrailingZeros64(word)&63]) {
-					return
-				}
+			if !f((*[64]K)(v.keys.spine[id/pageItems].items[id%pageItems:]), word) {
+				return
 			}
 		}
 	}

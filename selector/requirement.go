@@ -58,7 +58,7 @@ func NewRequirement(key string, op Operator, values ...string) (Requirement, err
 
 func requirementFaults(path, key string, op Operator, values []string) Errors {
 	var faults Errors
-	if text := keyFaults(key); text != "" {
+	if text := joined(keyFaults(key)); text != "" {
 		faults = append(faults, invalid(child(path, "key"), key, text))
 	}
 	valuesPath := child(path, "values")
@@ -78,7 +78,7 @@ func requirementFaults(path, key string, op Operator, values []string) Errors {
 			"in", "notin", "=", "==", "!=", "gt", "lt", "exists", "!"))
 	}
 	for i, v := range values {
-		if text := valueFaults(v); text != "" {
+		if text := joined(valueFaults(v)); text != "" {
 			faults = append(faults, invalid(index(valuesPath, i)+"["+key+"]", v, text))
 		}
 	}

@@ -88,27 +88,24 @@ func isLowerAlnum(c byte) bool { return c-'a' < 26 || c-'0' < 10 }
 
 func isAlnum(c byte) bool { return c|0x20-'a' < 26 || c-'0' < 10 }
 
-// keyFaults lists what is wrong with key, joined as the API server joins it,
-// and "" when nothing is.
-func keyFaults(key string) string {
+// keyFaults lists what is wrong with key.
+func keyFaults(key string) []string {
 	if ValidKey(key) {
-		return ""
+		return nil
+	}
+	if strings.Count(key, "/") > 1 {
+		return []string{"a valid label key " + nameMsg + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"}
 	}
 	var faults []string
 	name := key
-	if strings.Count(key, "/") > 1 {
-		return "a valid label key " + nameMsg + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-	}
 	if prefix, rest, slash := strings.Cut(key, "/"); slash {
 		name = rest
 		if prefix == "" {
 			faults = append(faults, "prefix part "+emptyMsg)
-		} else {
-			if len(prefix) > prefixBytesMax {
-				faults = append(faults, "prefix part "+prefixLengthMsg)
-			}
-			if !subdomainSyntax(prefix) {
-				faults = append(faults, "prefix part "+subdomainMsg)
+		}
+		for _, fault := range subdomainFaults(prefix) {
+			if prefix != "" {
+				faults = append(faults, "prefix part "+fault)
 			}
 		}
 	}
@@ -120,12 +117,23 @@ func keyFaults(key string) string {
 	if !nameSyntax(name) {
 		faults = append(faults, "name part "+nameMsg)
 	}
-	return strings.Join(faults, "; ")
+	return faults
 }
 
-func valueFaults(value string) string {
+func subdomainFaults(s string) []string {
+	var faults []string
+	if len(s) > prefixBytesMax {
+		faults = append(faults, prefixLengthMsg)
+	}
+	if !subdomainSyntax(s) {
+		faults = append(faults, subdomainMsg)
+	}
+	return faults
+}
+
+func valueFaults(value string) []string {
 	if ValidValue(value) {
-		return ""
+		return nil
 	}
 	var faults []string
 	if len(value) > nameBytesMax {
@@ -134,5 +142,8 @@ func valueFaults(value string) string {
 	if !nameSyntax(value) {
 		faults = append(faults, valueMsg)
 	}
-	return strings.Join(faults, "; ")
+	return faults
 }
+
+// joined is how upstream tells several faults of one word at once.
+func joined(faults []string) string { return strings.Join(faults, "; ") }

@@ -21,7 +21,7 @@ func Parity() compare.Area {
 	return compare.Area{
 		Name:   "selector",
 		Doc:    "selector/doc.go",
-		Suites: []compare.Suite{textSuite(), labelSetSuite(), labelSelectorSuite(), nodeSelectorSuite(), preferredSuite()},
+		Suites: []compare.Suite{textSuite(), labelSetSuite(), labelSelectorSuite(), nodeSelectorSuite(), preferredSuite(), validateSuite()},
 	}
 }
 
