@@ -42,22 +42,80 @@ func (c *DaemonSets) Reconcile(view *View, now time.Time) ([]Action, time.Durati
 }
 
 func (c *DaemonSets) sync(view *View, ds *Stored[api.DaemonSet], pods []*Stored[api.Pod], now time.Time) ([]Action, error) {
+	hash, err := templateHash(&ds.Object.Spec.Template)
+	if err != nil {
+		return nil, err
+	}
+	byNode := podsByNode(pods)
+	want := api.DaemonSetStatus{ObservedGeneration: ds.Object.Metadata.Generation}
+	var actions []Action
+	var surplus []*Stored[api.Pod]
+	var outdated *Stored[api.Pod] // made from an older template
+	moving := false               // a node's pod is still to come, or to go
+	for n := range view.Nodes.All() {
+		should, may := DaemonSuits(&ds.Object, &n.Object)
+		mine := byNode[n.Object.Metadata.Name]
+		count(&want, should, mine)
+		if should && len(mine) == 0 {
+			a, err := c.create(view, ds, n.Object.Metadata.Name, now)
+			if err != nil {
+				return nil, err
+			}
+			actions = append(actions, a)
+			moving = true
+		}
+		if may && len(mine) > 0 {
+			kept := mine[0]
+			moving = moving || !kept.Object.Active() || !kept.Object.Ready()
+			if made := kept.Object.Metadata.Annotations[AnnotationTemplate]; made != "" && made != hash {
+				outdated = kept
+			}
+			mine = mine[1:]
+		}
+		surplus = append(surplus, mine...)
+	}
+	if outdated != nil && !moving {
+		surplus = append(surplus, outdated)
+	}
+	for _, p := range surplus {
+		if p.Object.Metadata.Deleting() {
+			continue
+		}
+		a, err := DeletePod("delete", p, now)
+		if err != nil {
+			return nil, err
+		}
+		actions = append(actions, a)
+	}
+	report, err := statusPatch(api.DaemonSets, ds, &ds.Object.Metadata, ds.Object.Status, want)
+	return append(actions, report...), err
+}
+
+// count adds one node to a status.
+func count(status *api.DaemonSetStatus, should bool, pods []*Stored[api.Pod]) {
+	if should {
+		status.DesiredNumberScheduled++
+	}
+	if len(pods) == 0 {
+		return
+	}
+	if pods[0].Object.Spec.NodeName != "" {
+		status.CurrentNumberScheduled++
+	}
+	if pods[0].Object.Ready() {
+		status.NumberReady++
+	}
+}
+
+// podsByNode groups daemon pods by the node they are for, those worth keeping first.
+func podsByNode(pods []*Stored[api.Pod]) map[string][]*Stored[api.Pod] {
 	byNode := map[string][]*Stored[api.Pod]{}
 	for _, p := range pods {
 		if !p.Object.Finished() {
 			byNode[DaemonNode(&p.Object)] = append(byNode[DaemonNode(&p.Object)], p)
 		}
 	}
-	hash, err := templateHash(&ds.Object.Spec.Template)
-	if err != nil {
-		return nil, err
-	}
-	var actions []Action
-	want := api.DaemonSetStatus{ObservedGeneration: ds.Object.Metadata.Generation}
-	replacing := false // one outdated pod at a time gives way to a new one
-	for n := range view.Nodes.All() {
-		should, may := DaemonSuits(&ds.Object, &n.Object)
-		mine := byNode[n.Object.Metadata.Name]
+	for _, mine := range byNode {
 		slices.SortStableFunc(mine, func(a, b *Stored[api.Pod]) int {
 			return cmp.Or(
 				first(a.Object.Active(), b.Object.Active()),
@@ -65,45 +123,8 @@ func (c *DaemonSets) sync(view *View, ds *Stored[api.DaemonSet], pods []*Stored[
 				a.Object.Metadata.CreationTimestamp.Compare(b.Object.Metadata.CreationTimestamp),
 			)
 		})
-		keep := 0
-		if may {
-			keep = 1
-		}
-		if should {
-			want.DesiredNumberScheduled++
-		}
-		for i, p := range mine {
-			stale := p.Object.Metadata.Annotations[AnnotationTemplate]
-			outdated := stale != "" && stale != hash && !replacing
-			if i < keep && !outdated || p.Object.Metadata.Deleting() {
-				if p.Object.Spec.NodeName != "" {
-					want.CurrentNumberScheduled++
-				}
-				if p.Object.Ready() {
-					want.NumberReady++
-				} else if i < keep {
-					replacing = true
-				}
-				continue
-			}
-			replacing = replacing || i < keep
-			a, err := DeletePod("delete", p, now)
-			if err != nil {
-				return nil, err
-			}
-			actions = append(actions, a)
-		}
-		if should && len(mine) == 0 {
-			replacing = true
-			a, err := c.create(view, ds, n.Object.Metadata.Name, now)
-			if err != nil {
-				return nil, err
-			}
-			actions = append(actions, a)
-		}
 	}
-	report, err := statusPatch(api.DaemonSets, ds, &ds.Object.Metadata, ds.Object.Status, want)
-	return append(actions, report...), err
+	return byNode
 }
 
 // create makes the pod for a node. Its name depends on the node alone: as long as
