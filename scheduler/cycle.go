@@ -21,6 +21,8 @@ type Cycle struct {
 	// nothing to do with the pod.
 	skipFilter []bool
 	skipScore  []bool
+	// filters are the plugins that are left to run on each node.
+	filters []numbered[Filter]
 
 	preferred selector.Preferred
 	spread    spreadState
@@ -58,6 +60,7 @@ func (c *Cycle) begin(cache *Cache, p *profile, pod *PodInfo, nodes []*NodeInfo)
 		Pod: pod, Nodes: nodes, cache: cache, profile: p,
 		skipFilter: slices.Grow(c.skipFilter[:0], n)[:n],
 		skipScore:  slices.Grow(c.skipScore[:0], n)[:n],
+		filters:    c.filters[:0],
 		spread:     c.spread.reset(),
 		interPod:   c.interPod.reset(),
 	}
@@ -119,6 +122,11 @@ func (c *Cycle) preFilter() narrowing {
 		}
 	}
 	slices.Sort(out.by)
+	for _, pl := range c.profile.filters {
+		if !c.skipFilter[pl.number] {
+			c.filters = append(c.filters, pl)
+		}
+	}
 	return out
 }
 
@@ -153,10 +161,7 @@ func (c *Cycle) filter(n *NodeInfo) (Status, string) {
 }
 
 func (c *Cycle) filterOnce(n *NodeInfo) (Status, string) {
-	for _, pl := range c.profile.filters {
-		if c.skipFilter[pl.number] {
-			continue
-		}
+	for _, pl := range c.filters {
 		v := pl.plugin.Filter(c, n)
 		if v.Code == Failed {
 			v.Err = fmt.Errorf("running %q filter plugin: %w", pl.plugin.Name(), v.Err)

@@ -126,8 +126,9 @@ func (p *PodInfo) preempted() bool {
 // dryRun tries every node that was rejected for a reason that preemption may
 // cure.
 func (c *Cycle) dryRun(fit *FitError) (candidates []candidate, rejections []Rejection) {
+	curable := fit.curable()
 	for _, n := range c.Nodes {
-		if v, _ := fit.NodeStatus(n.Name); v.Code != Unschedulable {
+		if !curable[n.Name] && fit.PreFilter.Code != Unschedulable {
 			continue
 		}
 		found, v, plugin := c.victimsOn(n)
@@ -148,9 +149,8 @@ func (c *Cycle) dryRun(fit *FitError) (candidates []candidate, rejections []Reje
 // first, those are put back with which the pod still fits. Pods that a
 // disruption budget protects are put back first.
 func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
-	trial, n := c.fork(), node.clone()
 	var pool []*PodInfo
-	for _, q := range n.Pods {
+	for _, q := range node.Pods {
 		if q.Priority < c.Pod.Priority {
 			pool = append(pool, q)
 		}
@@ -158,6 +158,7 @@ func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
 	if len(pool) == 0 {
 		return candidate{}, RejectFinally(ReasonNoVictims), ""
 	}
+	trial, n := c.fork(), node.clone()
 	for _, q := range pool {
 		trial.removePod(q, n)
 	}
