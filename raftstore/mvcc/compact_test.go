@@ -72,6 +72,36 @@ func TestCompactionLeavesReadersAlone(t *testing.T) {
 	require.NoError(t, err, "the snapshot has its own floor")
 }
 
+// A chunk with little left in it stays while a record of the history needs it.
+func TestCompactionKeepsWhatRecordsNeed(t *testing.T) {
+	s := New()
+	value := strings.Repeat("x", 300)
+	for range 90 {
+		mustPut(t, s, "a", value)
+	}
+	first := mustPut(t, s, "b", value+"1")
+	second := mustPut(t, s, "b", value+"2")
+	require.Equal(t, 1, s.arena.tail, "all of it in one chunk")
+	for range 90 {
+		mustPut(t, s, "c", value)
+	}
+	require.NotEqual(t, 1, s.arena.tail)
+	require.NoError(t, s.Compact(first))
+	settle(s)
+	require.Less(t, 2*s.arena.use[1].live, s.arena.use[1].used)
+	for revision, want := range map[int64]string{first: value + "1", second: value + "2"} {
+		kv, ok, err := s.Lookup([]byte("b"), revision)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, want, string(kv.Value))
+	}
+	checkInvariants(t, s)
+	require.NoError(t, s.Compact(second+1))
+	settle(s)
+	require.Nil(t, s.arena.dir[1], "now nothing needs it")
+	checkInvariants(t, s)
+}
+
 // The answers do not depend on how far the work behind the floor has come.
 func TestReclaimIsInvisible(t *testing.T) {
 	build := func() *Store {
