@@ -24,8 +24,6 @@ func areas() []compare.Area {
 		qos.Parity(),
 		selector.Parity(),
 		scheduler.Parity(),
-		scheduler.ParityOfChanges(),
-		scheduler.ParityOfOddities(),
 		scheduler.ParityOfVolumes(),
 		proxyrules.Parity(),
 		raftstore.Parity(),

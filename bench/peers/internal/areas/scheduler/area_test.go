@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	cases = flag.Int("cases", 1000, "checks per part, at least")
+	cases = flag.Int("cases", 500, "checks per part, at least")
 	seed  = flag.Uint64("seed", 1, "seed of the generated cases")
 )
 

@@ -8,9 +8,8 @@
 // is then placed on upstream's choice on both sides, so that one difference
 // does not bring on others.
 //
-// Four areas share the bench: "scheduler" has what the default profile decides
-// about on admitted objects, without volumes; "scheduler-volumes" adds claims
-// and disks; "scheduler-changes" lets nodes and pods come, go and change between
-// decisions; "scheduler-odd" puts in values that no API server admits, with our
-// own validation off.
+// The area "scheduler" has what the default profile decides about without
+// volumes: on admitted objects, on bigger clusters of which a part is looked at,
+// between changes of the cluster, and with values that no API server admits and
+// our own validation off. "scheduler-volumes" adds claims and disks.
 package scheduler

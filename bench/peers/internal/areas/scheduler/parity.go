@@ -28,20 +28,12 @@ const (
 // package has.
 const compared = workload.AllFeatures &^ workload.Volumes
 
-// Parity compares decisions on small mixed clusters, all nodes looked at, and
-// the choice on bigger ones, of which upstream by default looks at a part.
+// Parity compares decisions on small mixed clusters, all nodes looked at; the
+// choice on bigger ones, of which upstream by default looks at a part; decisions
+// on clusters that change; and decisions with values that no API server admits.
 func Parity() compare.Area {
-	return area("scheduler", decisions(&bench{percent: 100}), truncated(&bench{}))
-}
-
-// ParityOfChanges compares decisions on clusters that change.
-func ParityOfChanges() compare.Area {
-	return area("scheduler-changes", histories(&bench{percent: 100}))
-}
-
-// ParityOfOddities compares decisions with values that no API server admits.
-func ParityOfOddities() compare.Area {
-	return area("scheduler-odd", odd(&bench{percent: 100, unvalidated: true}))
+	return area("scheduler", decisions(&bench{percent: 100}), truncated(&bench{}),
+		histories(&bench{percent: 100}), odd(&bench{percent: 100, unvalidated: true}))
 }
 
 // ParityOfVolumes compares decisions about pods with claims and disks.
