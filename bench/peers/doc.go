@@ -13,8 +13,9 @@
 // under "Differs:". An undocumented difference is printed with the smallest
 // case found and both answers, and the exit status is 1. ratios prints a row per
 // workload with the medians of both sides, measured in turn, and their ratio;
-// above 1, ours is faster or needs less. Both exit with status 2 on arguments
-// that they do not understand, naming the known areas.
+// above 1, ours is faster or needs less. Without -area both go through all
+// areas. Both exit with status 2 on arguments that they do not understand,
+// naming the known areas.
 //
 // # The module file
 //
