@@ -39,7 +39,7 @@ const (
 	casesFactorMax = 50
 
 	// shrinkStepsMax bounds the candidates that one minimisation tries.
-	shrinkStepsMax = 20000
+	shrinkStepsMax = 5000
 )
 
 // Run compares an area and returns a row per part.
