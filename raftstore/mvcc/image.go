@@ -36,6 +36,8 @@ import (
 const (
 	imageMagic      = "ORCMVCC\x01"
 	imageBlockBytes = 64 << 10
+	// imageNumberMax bounds revisions and versions far from overflow.
+	imageNumberMax = 1 << 62
 )
 
 const (

@@ -175,6 +175,7 @@ func TestImageRefusesWhatNoStoreWrites(t *testing.T) {
 		"key twice":         func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 2, 2, 1, 0); base(e, "a", 2, 2, 1, 0) },
 		"base at floor":     func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 2, 5, 2, 0) },
 		"create after mod":  func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 3, 2, 1, 0) },
+		"version overflow":  func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 2, 2, 1<<63-1, 0) },
 		"version 0":         func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 2, 2, 0, 0) },
 		"unknown lease":     func(e *imageWriter) { header(e, 5, 5); e.byte(0); base(e, "a", 2, 2, 1, 8); e.bytes(nil); e.byte(0) },
 		"revision missing":  func(e *imageWriter) { header(e, 6, 5); e.byte(0); e.bytes(nil); e.byte(0) },

@@ -162,7 +162,7 @@ func (d *imageReader) header(v *view) {
 		digest[i] = d.byte()
 	}
 	v.hash = binary.LittleEndian.Uint64(digest[:])
-	if revision < 1 || revision > math.MaxInt64 || v.floor < -1 || v.floor > int64(revision) {
+	if revision < 1 || revision > imageNumberMax || v.floor < -1 || v.floor > int64(revision) {
 		d.corrupt("revision %d with floor %d", revision, v.floor)
 	}
 	v.revision = int64(revision)
@@ -210,7 +210,7 @@ func (d *imageReader) base(s *Store) {
 		it := item{head: makeHead(0, true)}
 		it.create, it.mod, it.version, it.lease = d.varint(), d.varint(), d.varint(), d.varint()
 		if it.create < 2 || it.mod < it.create || it.mod >= s.live.floor ||
-			it.version < 1 {
+			it.version < 1 || it.version > imageNumberMax {
 			d.corrupt("%s with version %d created at %d, modified at %d, floor %d",
 				quoteKey(d.key), it.version, it.create, it.mod, s.live.floor)
 		}

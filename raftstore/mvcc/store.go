@@ -170,6 +170,9 @@ func (s *Store) thaw(undo undoMark) {
 // more. Open watchers go on where they were, never back: one whose next
 // revision the new contents have compacted ends with ErrCompacted.
 func (s *Store) Restore(from *Store) {
+	if s == from {
+		return
+	}
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	s.mu.Lock()

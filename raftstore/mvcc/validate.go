@@ -78,6 +78,9 @@ func checkBytes(n int, l Limits) error {
 // checkTxn checks form and count. A nested transaction may use what its parent
 // leaves of the limit.
 func checkTxn(t *Txn, limit, depth int) error {
+	if t == nil {
+		return missing("txn")
+	}
 	if depth == 0 {
 		detail := fmt.Sprintf("nested deeper than %d", maxTxnDepth)
 		return &RequestError{Field: "txn", Detail: detail, Err: ErrTooManyOps}
@@ -153,6 +156,8 @@ func (c *Compare) check() error {
 
 func (o *RangeOptions) check() error {
 	switch {
+	case o == nil:
+		return missing("range")
 	case len(o.Key) == 0:
 		return &RequestError{Field: "range.key", Err: ErrEmptyKey}
 	case o.SortOrder > SortDescend:
@@ -167,6 +172,8 @@ func (o *RangeOptions) check() error {
 
 func (r *PutRequest) check() error {
 	switch {
+	case r == nil:
+		return missing("put")
 	case len(r.Key) == 0:
 		return &RequestError{Field: "put.key", Err: ErrEmptyKey}
 	case len(r.Key) > maxEntryPartBytes || len(r.Value) > maxEntryPartBytes:
@@ -183,10 +190,17 @@ func (r *PutRequest) check() error {
 }
 
 func (r *DeleteRequest) check() error {
-	if len(r.Key) == 0 {
+	switch {
+	case r == nil:
+		return missing("delete")
+	case len(r.Key) == 0:
 		return &RequestError{Field: "delete.key", Err: ErrEmptyKey}
 	}
 	return nil
+}
+
+func missing(field string) error {
+	return &RequestError{Field: field, Detail: "nil, expected a request", Err: ErrInvalidOp}
 }
 
 // bytes returns the size of the keys and values of a transaction.

@@ -143,6 +143,23 @@ func TestOverlapEqualsPlain(t *testing.T) {
 	require.Greater(t, min(outcomes[true], outcomes[false]), 2000)
 }
 
+func TestNilIsRefused(t *testing.T) {
+	s := New()
+	_, err := s.Apply(nil)
+	require.ErrorIs(t, err, ErrInvalidOp)
+	_, err = s.ApplyReadOnly(nil)
+	require.ErrorIs(t, err, ErrInvalidOp)
+	_, err = s.Put(nil)
+	require.EqualError(t, err, "mvcc: operation must have exactly one kind: put: nil, expected a request")
+	_, err = s.Delete(nil)
+	require.ErrorIs(t, err, ErrInvalidOp)
+	_, err = s.Range(nil)
+	require.ErrorIs(t, err, ErrInvalidOp)
+	require.ErrorIs(t, Validate(nil, Limits{}), ErrInvalidOp)
+	s.Restore(s)
+	require.EqualValues(t, 1, s.Revision())
+}
+
 func TestPrefixEnd(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"a": "b", "a/": "a0", "a\xff": "b", "a\xff\xff": "b", "\xff": "\x00", "\xff\xff": "\x00", "": "\x00", "\x00": "\x01",
