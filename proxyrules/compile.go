@@ -107,7 +107,11 @@ func (r *RuleSet) finish(ns notices) {
 	r.notices = ns
 	slices.SortFunc(r.refused, compareInputErrors)
 	r.table = edit.done()
-	r.spans = new(spanTable).edit(nil, r.policies)
+	all := make([]change, len(r.policies))
+	for i, p := range r.policies {
+		all[i].new = p
+	}
+	r.spans = new(spanTable).edit(all)
 }
 
 // frontKey is what two frontends must not share. A node port has no address.

@@ -346,23 +346,20 @@ func equalTexts(a, b []Backend) bool {
 // apply makes r, a copy of an older RuleSet, the one with the changes.
 func (r *RuleSet) apply(changes []change) {
 	edit := r.table.edit()
-	var old, added []*Policy
-	for _, ch := range changes {
-		if ch.old != nil {
-			edit.remove(ch.old)
-			old = append(old, ch.old)
-			r.endpoints -= len(ch.old.All)
-		}
-	}
 	for _, ch := range changes {
 		if ch.new != nil {
 			edit.add(ch.new)
-			added = append(added, ch.new)
 			r.endpoints += len(ch.new.All)
 		}
 	}
+	for _, ch := range changes {
+		if ch.old != nil {
+			edit.remove(ch.old)
+			r.endpoints -= len(ch.old.All)
+		}
+	}
 	r.table = edit.done()
-	r.spans = r.spans.edit(old, added)
+	r.spans = r.spans.edit(changes)
 	r.policies = replace(r.policies, changes)
 }
 

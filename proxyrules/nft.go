@@ -92,6 +92,7 @@ type nftText struct {
 	ip   string // ip, ip6: family of the table and prefix of matches
 	addr string // ipv4_addr, ipv6_addr
 	mark string
+	name []byte // scratch
 }
 
 func newNFTText(r *RuleSet) *nftText {
@@ -124,12 +125,12 @@ func (w *nftText) rule(chain string, parts ...string) {
 // elementLines writes "add element" commands of limited length.
 type elementLines struct {
 	w     *nftText
-	name  string
+	name  []byte
 	count int // on the open line
 }
 
 func (w *nftText) elements(container string) *elementLines {
-	return &elementLines{w: w, name: container}
+	return &elementLines{w: w, name: []byte(container)}
 }
 
 // add appends elements, each of which ends in ", ".
@@ -159,12 +160,14 @@ func (e *elementLines) close() {
 // them: binding a rule to a map is cheap, adding an element to a map that has
 // bindings costs a step for each.
 func (w *nftText) endpointMaps(t *spanTable) {
-	for i, list := range t.maps {
+	for i := range t.maps {
+		list := t.at(i)
 		if len(list) == 0 {
 			continue
 		}
+		w.name = mapAt(i).appendTo(w.name[:0])
 		w.addEndpointMap(mapAt(i))
-		e := w.elements(mapAt(i).String())
+		e := elementLines{w: w, name: w.name}
 		for k := range list {
 			f, part := w.placed(t, &list[k])
 			e.add(f.part(part), f.counts[part])
@@ -190,7 +193,11 @@ func (w *nftText) placed(t *spanTable, q *placement) (*nftFragment, int) {
 }
 
 func (w *nftText) addEndpointMap(id mapID) {
-	w.cmd("add map", id.String(), "{ typeof numgen random mod 2 :", w.ip, "daddr .", id.protocol.String(), "dport ; }")
+	w.out = append(append(w.out, "add map "...), w.ip...)
+	w.out = id.appendTo(append(w.out, " kube-proxy "...))
+	w.out = append(append(w.out, " { typeof numgen random mod 2 : "...), w.ip...)
+	w.out = append(append(w.out, " daddr . "...), id.protocol.String()...)
+	w.out = append(w.out, " dport ; }\n"...)
 }
 
 func (w *nftText) setup() {

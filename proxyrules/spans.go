@@ -2,7 +2,6 @@ package proxyrules
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 )
 
@@ -24,7 +23,13 @@ type mapID struct {
 	shard    uint8
 }
 
-func (m mapID) String() string { return fmt.Sprintf("endpoints-%s-%02x", m.protocol, m.shard) }
+func (m mapID) String() string { return string(m.appendTo(nil)) }
+
+func (m mapID) appendTo(dst []byte) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(append(dst, "endpoints-"...), m.protocol.String()...)
+	return append(dst, '-', digits[m.shard>>4], digits[m.shard&15])
+}
 
 // index numbers the maps, protocol by protocol.
 func (m mapID) index() int {
@@ -69,7 +74,15 @@ func (p *placement) list() []Backend {
 // services which exist decide about it and not the order in which they came.
 // Lists that would overlap are moved up, in the order of their policies.
 type spanTable struct {
-	maps [len(spanProtocols) * endpointMaps][]placement // by policy, cluster before local
+	maps [len(spanProtocols) * endpointMaps]*[]placement // by policy, cluster before local
+}
+
+// at returns the lists of map i.
+func (t *spanTable) at(i int) []placement {
+	if t.maps[i] == nil {
+		return nil
+	}
+	return *t.maps[i]
 }
 
 // wish says where a list of a policy would like to be. Bytes 10 and up of the
@@ -99,7 +112,7 @@ func (t *spanTable) find(p *Policy, local bool) span {
 	if w.n == 0 {
 		return span{}
 	}
-	for i, list := 0, t.maps[w.id.index()]; i < len(list); i++ {
+	for i, list := 0, t.at(w.id.index()); i < len(list); i++ {
 		if q := &list[i]; q.local == local && (q.policy == p || q.policy.sum == p.sum) {
 			return q.span
 		}
@@ -107,40 +120,66 @@ func (t *spanTable) find(p *Policy, local bool) span {
 	return span{}
 }
 
-// edit returns a table without the policies in old and with those in added.
-func (t *spanTable) edit(old, added []*Policy) *spanTable {
-	out := &spanTable{maps: t.maps}
-	var touched [len(t.maps)]bool
-	for _, p := range old {
-		out.each(p, func(i int, _ bool) {
-			if !touched[i] {
-				out.maps[i], touched[i] = slices.Clone(out.maps[i]), true
-			}
-			out.maps[i] = slices.DeleteFunc(out.maps[i], func(q placement) bool { return q.policy == p })
-		})
-	}
-	for _, p := range added {
-		out.each(p, func(i int, local bool) {
-			if !touched[i] {
-				out.maps[i], touched[i] = slices.Clone(out.maps[i]), true
-			}
-			out.maps[i] = append(out.maps[i], placement{policy: p, local: local})
-		})
-	}
-	for i := range out.maps {
-		if touched[i] {
-			place(out.maps[i])
-		}
-	}
-	return out
+// spanEdit makes a new table out of one that stays as it is.
+type spanEdit struct {
+	t        *spanTable
+	owned    [len(spanProtocols) * endpointMaps]bool
+	unplaced [len(spanProtocols) * endpointMaps]bool // its lists must be placed again
 }
 
-// each calls do for the maps in which p has a list.
-func (t *spanTable) each(p *Policy, do func(index int, local bool)) {
-	for _, local := range []bool{false, true} {
-		if w := p.wish(local); w.n > 0 {
-			do(w.id.index(), local)
+// edit returns the table after changes.
+func (t *spanTable) edit(changes []change) *spanTable {
+	e := &spanEdit{t: &spanTable{maps: t.maps}}
+	for _, ch := range changes {
+		for _, local := range []bool{false, true} {
+			e.change(ch, local)
 		}
+	}
+	for i := range e.unplaced {
+		switch {
+		case !e.unplaced[i]:
+		case len(e.t.at(i)) == 0:
+			e.t.maps[i] = nil
+		default:
+			place(e.t.at(i))
+		}
+	}
+	return e.t
+}
+
+// own returns the lists of map i, copied if others can see them.
+func (e *spanEdit) own(i int) *[]placement {
+	if !e.owned[i] {
+		list := slices.Clone(e.t.at(i))
+		e.t.maps[i], e.owned[i] = &list, true
+	}
+	return e.t.maps[i]
+}
+
+func (e *spanEdit) change(ch change, local bool) {
+	var before, after span
+	if ch.old != nil {
+		before = ch.old.wish(local)
+	}
+	if ch.new != nil {
+		after = ch.new.wish(local)
+	}
+	if before.n > 0 {
+		i := before.id.index()
+		list := e.own(i)
+		at := slices.IndexFunc(*list, func(q placement) bool { return q.policy == ch.old && q.local == local })
+		if before == after { // as long as before: it stays where it is
+			(*list)[at].policy = ch.new
+			return
+		}
+		*list = slices.Delete(*list, at, at+1)
+		e.unplaced[i] = true
+	}
+	if after.n > 0 {
+		i := after.id.index()
+		list := e.own(i)
+		*list = append(*list, placement{policy: ch.new, local: local})
+		e.unplaced[i] = true
 	}
 }
 

@@ -224,11 +224,29 @@ func (e *tableEdit) resize(s *tableShard, n int) {
 func (e *tableEdit) release(k tableKey) {
 	h := e.t.hash(k)
 	s := e.own(h)
-	at := s.free(h, k)
-	if at.count--; at.count == 0 {
-		s.used--
-		e.resize(s, len(s.slots)) // closes the gap in the probe sequences
+	if at := s.free(h, k); at.count > 1 {
+		at.count--
+		return
 	}
+	s.used--
+	e.close(s, h, k)
+}
+
+// close removes a key and moves up what would not be found behind the gap.
+func (e *tableEdit) close(s *tableShard, h uint64, k tableKey) {
+	mask := uint64(len(s.slots) - 1)
+	gap := h / tableShards & mask
+	for s.slots[gap].key != k {
+		gap = (gap + 1) & mask
+	}
+	for i := (gap + 1) & mask; s.slots[i].count > 0; i = (i + 1) & mask {
+		home := e.t.hash(s.slots[i].key) / tableShards & mask
+		if (i-home)&mask >= (i-gap)&mask {
+			s.slots[gap] = s.slots[i]
+			gap = i
+		}
+	}
+	s.slots[gap] = entry{}
 }
 
 // take marks an address as one that the table has.
@@ -267,6 +285,8 @@ func (p *Policy) keys(do func(k tableKey, kinds kindSet)) {
 	}
 }
 
+// add enters a policy. A key that passes from one policy to another is added
+// for the new one before it is removed for the old one.
 func (e *tableEdit) add(p *Policy) {
 	p.keys(func(k tableKey, kinds kindSet) {
 		at := e.slot(k)

@@ -93,7 +93,7 @@ func (u *Update) nftDiff() *nftDiff {
 		d.policy(ch)
 	}
 	for i := range u.to.spans.maps {
-		before, after := len(u.from.spans.maps[i]) > 0, len(u.to.spans.maps[i]) > 0
+		before, after := len(u.from.spans.at(i)) > 0, len(u.to.spans.at(i)) > 0
 		if after && !before {
 			d.newMaps = append(d.newMaps, i)
 		}
@@ -109,10 +109,10 @@ func (u *Update) nftDiff() *nftDiff {
 func (u *Update) withMoved() []change {
 	out := u.changes
 	for i := range u.to.spans.maps {
-		a, b := u.from.spans.maps[i], u.to.spans.maps[i]
-		if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
+		if u.from.spans.maps[i] == u.to.spans.maps[i] {
 			continue
 		}
+		b := u.to.spans.at(i)
 		for k := range b {
 			p := b[k].policy
 			was := u.from.spans.find(p, b[k].local)

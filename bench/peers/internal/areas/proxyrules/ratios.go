@@ -32,8 +32,13 @@ func Ratios() measure.Area {
 		area.Rows = append(area.Rows,
 			measure.Row{Name: "cold/mode=" + name, Unit: "ns/op", Open: func() (*measure.Pair, error) { return openCold(mode) }},
 			measure.Row{Name: "render/mode=" + name, Unit: "ns/op", Open: func() (*measure.Pair, error) { return openRender(mode) }},
+			measure.Row{Name: "incremental/mode=" + name, Unit: "ns/op", Open: func() (*measure.Pair, error) { return openIncremental(mode) }},
 		)
 	}
+	area.Rows = append(area.Rows,
+		measure.Row{Name: "kernel-load/mode=nft", Unit: "ns/op", Open: openKernelLoad},
+		measure.Row{Name: "kernel-sync-one/mode=nft", Unit: "ns/op", Open: openKernelSync},
+	)
 	return area
 }
 
@@ -124,6 +129,14 @@ func (b *big) render(r *proxyrules.RuleSet, dst []byte) []byte {
 	return r.AppendIPTables(dst)
 }
 
+// flow is one from outside to service i.
+func (b *big) flow(i int) proxyrules.Flow {
+	return proxyrules.Flow{
+		Protocol: proxyrules.TCP, Source: netip.MustParseAddrPort("8.8.8.8:4000"),
+		Destination: netip.MustParseAddrPort(b.state.Services[i].Spec.ClusterIP + ":80"),
+	}
+}
+
 // check holds the texts of both sides against each other: line by line for
 // iptables; for nftables, whose shape differs, flow by flow.
 func (b *big) check() error {
@@ -143,10 +156,7 @@ func (b *big) check() error {
 	}
 	env := proxyrules.Environment{Local: b.state.Config.NodeIPs}
 	for i := 0; i < ratioServices; i += 97 {
-		f := proxyrules.Flow{
-			Protocol: proxyrules.TCP, Source: netip.MustParseAddrPort("8.8.8.8:4000"),
-			Destination: netip.MustParseAddrPort(b.state.Services[i].Spec.ClusterIP + ":80"),
-		}
+		f := b.flow(i)
 		a, err := up.Run(f, env)
 		if err != nil {
 			return err
