@@ -105,10 +105,11 @@ func TestKill9(t *testing.T) {
 		time.Sleep(after)
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait()
-		require.Equal(t, -1, cmd.ProcessState.ExitCode(), "it had ended before it was killed: %s", out)
+		// On a fast machine it may have come to its end before.
+		require.Contains(t, []int{-1, exitOK}, cmd.ProcessState.ExitCode(), out.String())
 	}
 	for range 5 {
-		kill(50*time.Millisecond+time.Duration(random.IntN(700))*time.Millisecond, "-faults=false")
+		kill(50*time.Millisecond+time.Duration(random.IntN(550))*time.Millisecond, "-faults=false")
 		h.follow(t, stored(t, dir), true)
 	}
 	status, out, errs := inProcess("-data", dir, "-faults=false")

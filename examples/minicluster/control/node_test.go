@@ -1,0 +1,209 @@
+package control_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/examples/minicluster/control"
+	"github.com/orchcore/orchcore/examples/minicluster/viewtest"
+)
+
+const readyNode = `
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+status: {conditions: [{type: Ready, status: "True"}]}
+`
+
+// taints lists a node's taints as key:effect.
+func taints(view *control.View) (out []string) {
+	for _, t := range view.Nodes["/registry/nodes/a"].Object.Spec.Taints {
+		out = append(out, t.Key+":"+t.Effect)
+	}
+	return out
+}
+
+func TestTaintsFollowConditions(t *testing.T) {
+	c := &control.NodeLifecycle{}
+	for _, row := range []struct {
+		spec, conditions string
+		want             []string
+	}{
+		{"{}", `{type: Ready, status: "True"}`, nil},
+		{"{unschedulable: true}", `{type: Ready, status: "True"}`, []string{"node.kubernetes.io/unschedulable:NoSchedule"}},
+		{"{}", `{type: Ready, status: "False"}`, []string{"node.kubernetes.io/not-ready:NoSchedule", "node.kubernetes.io/not-ready:NoExecute"}},
+		{"{}", `{type: Ready, status: Unknown}`, []string{"node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}},
+		{"{}", `{type: Ready, status: "True"}, {type: MemoryPressure, status: "True"}`, []string{"node.kubernetes.io/memory-pressure:NoSchedule"}},
+		{"{taints: [{key: mine, effect: NoSchedule}, {key: node.kubernetes.io/not-ready, effect: NoSchedule}]}", `{type: Ready, status: "True"}`, []string{"mine:NoSchedule"}},
+	} {
+		view := viewtest.New(t, "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: "+row.spec+"\nstatus: {conditions: ["+row.conditions+"]}\n")
+		rest(t, view, c)
+		require.Equal(t, row.want, taints(view), row)
+	}
+}
+
+func TestANodeThatFallsSilentIsLost(t *testing.T) {
+	lease := func(renewed string) string {
+		return "---\napiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: a, namespace: kube-node-lease}\nspec: {renewTime: \"" + renewed + "\"}\n"
+	}
+	view := viewtest.New(t, readyNode+lease("2020-01-01T00:00:00Z"))
+	c := &control.NodeLifecycle{Grace: 40 * time.Second}
+	at := func(seconds int) []control.Action {
+		actions, recheck, err := c.Reconcile(view, now.Add(time.Duration(seconds)*time.Second))
+		require.NoError(t, err)
+		require.Positive(t, recheck)
+		viewtest.Commit(t, view, actions)
+		return actions
+	}
+	require.Empty(t, at(0), "an old time in the lease means nothing: clocks differ")
+	require.Empty(t, at(39))
+	viewtest.Add(t, view, lease("2020-01-01T00:00:10Z")[4:])
+	require.Empty(t, at(40), "a new heartbeat begins a new grace time")
+	require.Empty(t, at(79))
+	require.Len(t, at(80), 1)
+	require.Equal(t, api.Unknown, api.ConditionOf(view.Nodes["/registry/nodes/a"].Object.Status.Conditions, api.Ready).Status)
+	require.Equal(t, []string{"node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}, taints(view))
+	require.Empty(t, at(81))
+}
+
+func TestANodeWithoutHeartbeatIsNotJudged(t *testing.T) {
+	view := viewtest.New(t, readyNode)
+	c := &control.NodeLifecycle{}
+	rest(t, view, c)
+	actions, _, err := c.Reconcile(view, now.Add(time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, actions)
+}
+
+func TestTaintEviction(t *testing.T) {
+	const node = `
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+spec: {taints: [{key: lost, effect: NoExecute, timeAdded: "2026-01-02T03:04:00Z"}, {key: other, effect: NoSchedule}]}
+---
+`
+	for _, c := range []struct {
+		name, tolerations string
+		after             time.Duration // since the taint; -1 is never
+	}{
+		{"not tolerated", "[]", 0},
+		{"tolerated for ever", "[{key: lost, operator: Exists}]", -1},
+		{"tolerated for a while", "[{key: lost, operator: Exists, tolerationSeconds: 60}]", time.Minute},
+		{"the shortest counts", "[{key: lost, operator: Exists, tolerationSeconds: 60}, {operator: Exists, tolerationSeconds: 20}]", 20 * time.Second},
+		{"a negative time is none", "[{key: lost, operator: Exists, tolerationSeconds: -5}]", 0},
+		{"one that does not match does not count", "[{key: lost, operator: Exists}, {key: x, operator: Exists, tolerationSeconds: 1}]", -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			view := viewtest.New(t, node+"apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\nspec: {nodeName: a, containers: [{name: c}], tolerations: "+c.tolerations+"}\n")
+			added := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+			e := &control.TaintEviction{}
+			if c.after != 0 {
+				before := added.Add(10 * time.Second)
+				actions, recheck, err := e.Reconcile(view, before)
+				require.NoError(t, err)
+				require.Empty(t, actions)
+				if c.after > 0 {
+					require.Equal(t, c.after-10*time.Second, recheck)
+				}
+			}
+			actions, _, err := e.Reconcile(view, added.Add(max(0, c.after)))
+			require.NoError(t, err)
+			if c.after < 0 {
+				require.Empty(t, actions)
+				return
+			}
+			require.Len(t, actions, 1)
+			require.Equal(t, "evict", actions[0].Verb)
+		})
+	}
+}
+
+func TestStaticPodsAreNotEvicted(t *testing.T) {
+	view := viewtest.New(t, `
+apiVersion: v1
+kind: Node
+metadata: {name: a}
+spec: {taints: [{key: lost, effect: NoExecute}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: etcd-a, namespace: kube-system, ownerReferences: [{apiVersion: v1, kind: Node, name: a, controller: true}]}
+spec: {nodeName: a, containers: [{name: c}]}
+`)
+	require.Empty(t, reconcile(t, &control.TaintEviction{}, view))
+}
+
+func TestDrain(t *testing.T) {
+	view := viewtest.New(t, readyNode+"---"+agent+"---"+web)
+	rest(t, view, &control.Deployments{}, &control.ReplicaSets{}, &control.DaemonSets{})
+	for _, key := range podKeys(view) {
+		setPod(t, view, key, ready("a"))
+	}
+	viewtest.Add(t, view, `
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, namespace: shop}
+spec: {nodeName: a, containers: [{name: c}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: static, namespace: shop, annotations: {kubernetes.io/config.mirror: x}}
+spec: {nodeName: a, containers: [{name: c}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: orphan, namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: gone, uid: u, controller: true}]}
+spec: {nodeName: a, containers: [{name: c}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: job, namespace: shop, ownerReferences: [{apiVersion: batch/v1, kind: Job, name: j, uid: u, controller: true}]}
+spec: {nodeName: a, containers: [{name: c}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: done, namespace: shop}
+spec: {nodeName: a, containers: [{name: c}]}
+status: {phase: Succeeded}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: elsewhere, namespace: shop}
+spec: {nodeName: b, containers: [{name: c}]}
+`)
+	actions, stay, err := control.Drain(view, "a", now)
+	require.NoError(t, err)
+	require.Len(t, actions, 4, "the deployment's pods, and the one that is done")
+	reasons := map[string]string{}
+	for _, s := range stay {
+		reasons[strings.Split(s.Pod, "/")[1]] = s.Reason
+	}
+	require.Len(t, reasons, 5)
+	require.Contains(t, reasons["bare"], "no controller")
+	require.Contains(t, reasons["static"], "static pod")
+	require.Contains(t, reasons["orphan"], "ReplicaSet gone is not in this cluster")
+	require.Contains(t, reasons["job"], "Job j is not in this cluster")
+	viewtest.Commit(t, view, actions)
+	actions, _, err = control.Drain(view, "a", now)
+	require.NoError(t, err)
+	require.Empty(t, actions, "asking once is enough")
+}
+
+func TestCordon(t *testing.T) {
+	view := viewtest.New(t, readyNode)
+	for _, closed := range []bool{true, false} {
+		a, ok, err := control.Cordon(view.Nodes["/registry/nodes/a"], closed)
+		require.NoError(t, err)
+		require.True(t, ok)
+		viewtest.Commit(t, view, []control.Action{a})
+		require.Equal(t, closed, view.Nodes["/registry/nodes/a"].Object.Spec.Unschedulable)
+		_, ok, err = control.Cordon(view.Nodes["/registry/nodes/a"], closed)
+		require.NoError(t, err)
+		require.False(t, ok, "it is so already")
+	}
+}
