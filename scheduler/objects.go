@@ -19,7 +19,7 @@ type ownerIndex struct {
 
 // SetNamespace adds or replaces a namespace.
 func (c *Cache) SetNamespace(ns *Namespace) error {
-	if ns.Name == "" {
+	if ns == nil || ns.Name == "" {
 		return nameMissing("namespace")
 	}
 	c.mu.Lock()
@@ -37,7 +37,7 @@ func (c *Cache) RemoveNamespace(name string) {
 
 // SetService adds or replaces a service.
 func (c *Cache) SetService(s *Service) error {
-	if s.Name == "" {
+	if s == nil || s.Name == "" {
 		return nameMissing("service")
 	}
 	c.mu.Lock()
@@ -55,7 +55,7 @@ func (c *Cache) RemoveService(namespace, name string) {
 
 // SetReplicationController adds or replaces a replication controller.
 func (c *Cache) SetReplicationController(rc *ReplicationController) error {
-	if rc.Name == "" {
+	if rc == nil || rc.Name == "" {
 		return nameMissing("replicationcontroller")
 	}
 	c.mu.Lock()
@@ -74,6 +74,9 @@ func (c *Cache) RemoveReplicationController(namespace, name string) {
 
 // SetReplicaSet adds or replaces a replica set.
 func (c *Cache) SetReplicaSet(rs *ReplicaSet) error {
+	if rs == nil {
+		return nameMissing("replicaset")
+	}
 	return c.setWorkload(&c.owners.replicaSets, "replicaset", &rs.ObjectMeta, rs.Spec.Selector)
 }
 
@@ -86,6 +89,9 @@ func (c *Cache) RemoveReplicaSet(namespace, name string) {
 
 // SetStatefulSet adds or replaces a stateful set.
 func (c *Cache) SetStatefulSet(ss *StatefulSet) error {
+	if ss == nil {
+		return nameMissing("statefulset")
+	}
 	return c.setWorkload(&c.owners.statefulSets, "statefulset", &ss.ObjectMeta, ss.Spec.Selector)
 }
 
@@ -184,7 +190,7 @@ type disruptionBudget struct {
 
 // SetPodDisruptionBudget adds or replaces a budget.
 func (c *Cache) SetPodDisruptionBudget(b *PodDisruptionBudget) error {
-	if b.Name == "" {
+	if b == nil || b.Name == "" {
 		return nameMissing("poddisruptionbudget")
 	}
 	sel, err := selector.Compile(b.Spec.Selector)

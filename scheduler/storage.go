@@ -65,7 +65,7 @@ func classOf(meta *ObjectMeta, class string) string {
 // SetPersistentVolumeClaim adds or replaces a claim. What an assumed pod has
 // decided about the claim is forgotten: the object that is observed wins.
 func (c *Cache) SetPersistentVolumeClaim(pvc *PersistentVolumeClaim) error {
-	if pvc.Name == "" {
+	if pvc == nil || pvc.Name == "" {
 		return nameMissing("persistentvolumeclaim")
 	}
 	key := keyOf(&pvc.ObjectMeta)
@@ -98,7 +98,7 @@ func (c *Cache) RemovePersistentVolumeClaim(namespace, name string) {
 // SetPersistentVolume adds or replaces a volume. What an assumed pod has
 // decided about the volume is forgotten: the object that is observed wins.
 func (c *Cache) SetPersistentVolume(pv *PersistentVolume) error {
-	if pv.Name == "" {
+	if pv == nil || pv.Name == "" {
 		return nameMissing("persistentvolume")
 	}
 	out := &volumeInfo{
@@ -126,7 +126,7 @@ func (c *Cache) RemovePersistentVolume(name string) {
 
 // SetStorageClass adds or replaces a storage class.
 func (c *Cache) SetStorageClass(class *StorageClass) error {
-	if class.Name == "" {
+	if class == nil || class.Name == "" {
 		return nameMissing("storageclass")
 	}
 	if mode := class.VolumeBindingMode; mode != nil && !c.config.Unvalidated {
@@ -151,7 +151,7 @@ func (c *Cache) RemoveStorageClass(name string) {
 
 // SetCSINode adds or replaces the drivers of a node.
 func (c *Cache) SetCSINode(n *CSINode) error {
-	if n.Name == "" {
+	if n == nil || n.Name == "" {
 		return nameMissing("csinode")
 	}
 	for i, d := range n.Spec.Drivers {
@@ -177,7 +177,7 @@ func (c *Cache) RemoveCSINode(name string) {
 
 // SetCSIDriver adds or replaces a driver.
 func (c *Cache) SetCSIDriver(d *CSIDriver) error {
-	if d.Name == "" {
+	if d == nil || d.Name == "" {
 		return nameMissing("csidriver")
 	}
 	c.mu.Lock()
@@ -195,7 +195,7 @@ func (c *Cache) RemoveCSIDriver(name string) {
 
 // SetCSIStorageCapacity adds or replaces a capacity.
 func (c *Cache) SetCSIStorageCapacity(sc *CSIStorageCapacity) error {
-	if sc.Name == "" {
+	if sc == nil || sc.Name == "" {
 		return nameMissing("csistoragecapacity")
 	}
 	key := keyOf(&sc.ObjectMeta)
@@ -219,7 +219,7 @@ func (c *Cache) RemoveCSIStorageCapacity(namespace, name string) {
 
 // SetVolumeAttachment adds or replaces an attachment.
 func (c *Cache) SetVolumeAttachment(a *VolumeAttachment) error {
-	if a.Name == "" {
+	if a == nil || a.Name == "" {
 		return nameMissing("volumeattachment")
 	}
 	c.mu.Lock()

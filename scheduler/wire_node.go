@@ -17,31 +17,15 @@ type NodeSpec struct {
 
 // NodeStatus is what the kubelet says about the node.
 type NodeStatus struct {
-	Capacity         resource.List    `json:"capacity,omitempty"`
 	Allocatable      resource.List    `json:"allocatable,omitempty"`
 	Images           []ContainerImage `json:"images,omitempty"`
-	Conditions       []NodeCondition  `json:"conditions,omitempty"`
-	VolumesAttached  []AttachedVolume `json:"volumesAttached,omitempty"`
 	DeclaredFeatures []string         `json:"declaredFeatures,omitempty"`
-}
-
-// NodeCondition is one condition of a node's status. Scheduling reads taints,
-// not conditions; controllers that set the taints read this.
-type NodeCondition struct {
-	Type   string `json:"type"`
-	Status string `json:"status"`
 }
 
 // ContainerImage is an image that the node has, under one or more names.
 type ContainerImage struct {
 	Names     []string `json:"names"`
 	SizeBytes int64    `json:"sizeBytes,omitempty"`
-}
-
-// AttachedVolume is a volume that is attached to the node.
-type AttachedVolume struct {
-	Name       string `json:"name"`
-	DevicePath string `json:"devicePath"`
 }
 
 // Taint repels the pods that do not tolerate it.

@@ -35,7 +35,6 @@ type PodSpec struct {
 	Resources                 *ResourceRequirements      `json:"resources,omitempty"`
 	Overhead                  resource.List              `json:"overhead,omitempty"`
 	Priority                  *int32                     `json:"priority,omitempty"`
-	PriorityClassName         string                     `json:"priorityClassName,omitempty"`
 	PreemptionPolicy          *string                    `json:"preemptionPolicy,omitempty"`
 	SchedulingGates           []SchedulingGate           `json:"schedulingGates,omitempty"`
 	Volumes                   []Volume                   `json:"volumes,omitempty"`
@@ -102,14 +101,8 @@ type ContainerPort struct {
 
 // ResourceRequirements are requests and limits by resource name.
 type ResourceRequirements struct {
-	Requests resource.List   `json:"requests,omitempty"`
-	Limits   resource.List   `json:"limits,omitempty"`
-	Claims   []ResourceClaim `json:"claims,omitempty"`
-}
-
-// ResourceClaim names an entry of the pod's resourceClaims.
-type ResourceClaim struct {
-	Name string `json:"name"`
+	Requests resource.List `json:"requests,omitempty"`
+	Limits   resource.List `json:"limits,omitempty"`
 }
 
 // PodResourceClaim is a claim for dynamically allocated resources, which this

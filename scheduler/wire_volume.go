@@ -20,7 +20,6 @@ type Volume struct {
 	AzureDisk             *AzureDisk                   `json:"azureDisk,omitempty"`
 	Cinder                *Cinder                      `json:"cinder,omitempty"`
 	PortworxVolume        *PortworxVolume              `json:"portworxVolume,omitempty"`
-	VsphereVolume         *VsphereVolume               `json:"vsphereVolume,omitempty"`
 }
 
 // PersistentVolumeClaimSource names a claim in the pod's namespace.
@@ -83,11 +82,6 @@ type Cinder struct {
 // PortworxVolume is an in-tree Portworx volume, served by a CSI driver.
 type PortworxVolume struct {
 	VolumeID string `json:"volumeID"`
-}
-
-// VsphereVolume is an in-tree vSphere disk, served by a CSI driver.
-type VsphereVolume struct {
-	VolumePath string `json:"volumePath"`
 }
 
 // PersistentVolumeClaim is a Kubernetes v1 PersistentVolumeClaim.
