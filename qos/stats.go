@@ -42,6 +42,22 @@ type MemoryStats struct {
 	Time            time.Time `json:"time,omitzero"`
 	AvailableBytes  *uint64   `json:"availableBytes,omitempty"`
 	WorkingSetBytes *uint64   `json:"workingSetBytes,omitempty"`
+	PSI             *PSI      `json:"psi,omitempty"`
+}
+
+// PSI is pressure stall information: how long tasks waited for a resource.
+type PSI struct {
+	Full PSIShares `json:"full"` // all tasks waited
+	Some PSIShares `json:"some"` // at least one did
+}
+
+// PSIShares is the time waited: in per cent of the last 10, 60 and 300 seconds,
+// and in all.
+type PSIShares struct {
+	Total  uint64  `json:"total"` // as the kernel counts it, in microseconds
+	Avg10  float64 `json:"avg10"`
+	Avg60  float64 `json:"avg60"`
+	Avg300 float64 `json:"avg300"`
 }
 
 // FSStats is the use of a file system.
