@@ -20,10 +20,10 @@ import (
 // with a local clock, so that clocks may differ by any amount. They must run at
 // the same rate within LeaseDuration / RenewDeadline.
 //
-// This does not fence: a leader that is paused between Leading and its act can
-// act beside its successor. Who cannot bear that must write in a transaction
-// that compares the revision of something the successor changes (Jepsen, etcd
-// 3.4.3; kubernetes#23731).
+// This alone does not fence: a leader that is paused between Leading and its act
+// can act beside its successor (Jepsen, etcd 3.4.3; kubernetes#23731). Writes into
+// the store that keeps the lease are fenced by a transaction that compares the
+// lease's modification revision with Revision.
 
 // LeaseRecord is what candidates compete for, with the fields of a
 // coordination.k8s.io/v1 Lease's spec.
@@ -254,9 +254,10 @@ type Election struct {
 	ballot   ballot // used by Run alone
 	reported string // holder last passed to OnNewLeader
 
-	mu      sync.Mutex
-	record  LeaseRecord // copy of ballot.record for other goroutines
-	renewed time.Time   // start of the last successful renewal; zero: not leading
+	mu       sync.Mutex
+	record   LeaseRecord // copies of the ballot's for other goroutines
+	revision int64
+	renewed  time.Time // start of the last successful renewal; zero: not leading
 }
 
 // NewElection checks the configuration and returns a candidate that does not
@@ -287,6 +288,19 @@ func (e *Election) Record() LeaseRecord {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.record
+}
+
+// Revision returns the modification revision that the lease has since the
+// candidate's last renewal, or 0 when it does not lead. A transaction that
+// compares it with the lease's is applied only while nobody has taken the lease
+// over. A renewal in between makes it fail as well: ask again, if still Leading.
+func (e *Election) Revision() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.renewed.IsZero() {
+		return 0
+	}
+	return e.revision
 }
 
 // Run competes until the candidate leads, calls lead, and renews the lease
@@ -411,7 +425,7 @@ func (e *Election) write(ctx context.Context) (bool, error) {
 func (e *Election) step(renewed time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.record = e.ballot.record
+	e.record, e.revision = e.ballot.record, e.ballot.revision
 	e.renewed = renewed
 }
 

@@ -47,6 +47,12 @@ func (s *leaseShelf) fault(ctx context.Context, act func()) error {
 	return sleepContext(ctx, delay)
 }
 
+func (s *leaseShelf) last() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.revision
+}
+
 func (s *leaseShelf) LoadLease(ctx context.Context) (value []byte, revision int64, err error) {
 	err = s.fault(ctx, func() { value, revision = s.value, s.revision })
 	return value, revision, err
@@ -217,6 +223,24 @@ func TestElectionTakeover(t *testing.T) {
 		require.ErrorIs(t, <-secondDone, context.Canceled)
 		require.Equal(t, []string{"first", "second"}, seen)
 		require.EqualValues(t, 1, shelf.writes[len(shelf.writes)-1].LeaseTransitions)
+	})
+}
+
+// The revision fences: it is that of the record that the leader wrote last, and
+// a successor's write ends it.
+func TestElectionRevision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shelf := &leaseShelf{}
+		e := newCandidate(t, shelf, ElectionConfig{Identity: "me"})
+		require.Zero(t, e.Revision())
+		require.NoError(t, e.Run(t.Context(), func(ctx context.Context) {
+			first := e.Revision()
+			require.Equal(t, shelf.last(), first)
+			time.Sleep(3 * time.Second)
+			require.Greater(t, e.Revision(), first)
+			require.Equal(t, shelf.last(), e.Revision())
+		}))
+		require.Zero(t, e.Revision())
 	})
 }
 
