@@ -1,11 +1,3 @@
-// Command minicluster runs a small control plane in one process: a store of three
-// members on loopback, controllers, schedulers that elect a leader, simulated
-// kubelets and rule compilers, joined by nothing but watches on the store. It
-// brings manifests to life, kills the store's leader, drains a node, and checks
-// that everything that must hold still does.
-//
-// Exit status: 0 all invariants hold, 1 one is broken or the run failed, 2 the
-// input or the flags are wrong (nothing was stored), 130 interrupted, 143 terminated.
 package main
 
 import (
