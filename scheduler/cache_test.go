@@ -128,6 +128,9 @@ func TestErrorsChangeNothing(t *testing.T) {
 		{"negative request", func() error {
 			return c.AddPod(pod(`{"metadata":{"name":"q"},"spec":{"nodeName":"a","containers":[{"name":"m","resources":{"requests":{"memory":"-5"}}}]}}`))
 		}, `pod default/q: spec.containers[0].resources.requests[memory]: "-5": want 0 or more`, nil},
+		{"overflow", func() error {
+			return c.AddPod(pod(`{"metadata":{"name":"q"},"spec":{"nodeName":"a","containers":[{"name":"m","resources":{"requests":{"memory":"16Pi"}}}]}}`))
+		}, `pod default/q: spec.containers[0].resources.requests[memory]: "16Pi": want at most 2^53, in thousandths for cpu`, nil},
 		{"toleration operator", func() error {
 			return c.AddPod(pod(`{"metadata":{"name":"q"},"spec":{"nodeName":"a","tolerations":[{"key":"k","operator":"Maybe"}]}}`))
 		}, `pod default/q: spec.tolerations[0].operator: "Maybe": want one of [ Equal Exists Lt Gt]`, nil},

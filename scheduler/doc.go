@@ -1,56 +1,124 @@
-// Package scheduler decides on which node a pod runs, as the default profile
-// of kube-scheduler 1.36 does, and says why.
+// Package scheduler decides on which node a pod runs, exactly as the default
+// profile of kube-scheduler v1.36.3 does, and says why.
 //
 // # Problem
 //
-// Given nodes, the pods on them and one pending pod: which nodes admit the pod
-// (filter), which of those is best (score), and if none does, what is missing
-// on each.
+// Given nodes, the pods on them and one pending pod: which nodes admit the pod,
+// which of those is best, and if none does, what is missing on each and whether
+// removing less important pods would help.
 //
 // # Terms
 //
-// A plugin is one rule; most rules both filter and score. A cycle is one
-// attempt to place one pod. A pod is assumed between being placed and being
-// confirmed. A profile is a set of plugins for the pods of one schedulerName.
+// A plugin is one rule, such as taints or resources; most rules both filter
+// nodes and score them. A profile is the set of plugins for the pods of one
+// schedulerName. A cycle is one attempt to place one pod. A pod is assumed
+// between being placed and being confirmed as bound, and nominated while room
+// is being made for it. A domain is all nodes that agree on the value of a
+// topology label.
 //
 // # Algorithm
 //
-// PreFilter looks at the pod, Filter at each node until a plugin rejects it,
-// Score rates the nodes that are left, Normalize brings each plugin's scores
-// to 0..100, and the weighted sums are compared. The cost is O(nodes x
-// plugins) per pod.
+//	PreFilter  once: count what the filters need; narrow the nodes; reject outright
+//	Filter     each node, from a rotating start, until a plugin rejects it
+//	           twice where more important pods are nominated, with and without them
+//	PostFilter only if no node is left: which pods to remove, from which node
+//	PreScore   once over the feasible nodes (not at all if there is only one)
+//	Score      each feasible node, raw
+//	Normalize  each plugin's scores to 0..100; times weight; sum; take the best
+//
+// Cost of a decision: O(nodes x plugins), plus O(pods) where the pod has spread
+// constraints or pod affinity, plus on failure O(nodes x less important pods on
+// each x plugins) for preemption. This is the plain form: it evaluates each rule
+// on each node as the rule is written.
 //
 // # Data layout
 //
-//	Cache ── nodes ──► NodeInfo ── Pods ──► PodInfo (compiled once)
-//	  │                 Allocatable, Requested, ports, images
-//	  └─ order: zone a: a1 a2 a3 · zone b: b1   scanned as a1 b1 a2 a3
+//	Cache ── nodes ──► NodeInfo ── Pods ──► PodInfo: compiled once, immutable
+//	  │                 │  Labels, Allocatable, Requested, NonZero…
+//	  │                 │  ports, claims, images
+//	  ├─ order          zone a: a1 a2 a3 · zone b: b1     scanned as a1 b1 a2 a3
+//	  ├─ pods           namespace/name → PodInfo, node, assumed or bound
+//	  ├─ nominated      pending pods and the nodes that make room for them
+//	  └─ namespaces, services and owners, budgets, claims, volumes, classes …
+//
+//	Cycle ── what one decision computes: spread and affinity counts by domain,
+//	         volumes, values of plugins of the user's own
+//	scoreTable ── a row per plugin, a column per feasible node
 //
 // # Guarantees
 //
-// All methods may be called from several goroutines; one decision is made at a
-// time. Decisions depend on the history of calls alone: no clock is read, and
-// TieRandom draws from Config.Seed. A call that returns an error has changed
-// nothing.
+// Concurrency: the methods of Cache and Scheduler may be called from several
+// goroutines. A decision holds the Cache for as long as it takes, so decisions
+// are made one at a time and see one state.
+//
+// Determinism: a decision depends on the history of calls alone. No clock is
+// read, map order does not show, and TieRandom draws from Config.Seed.
+//
+// Errors: wrong and contradictory objects give an *InputError that names
+// object, field, value and what was expected, and leave the Cache as it was.
+// "No node fits" is a *FitError. What this package cannot decide about is an
+// *UnsupportedError, never ignored.
+//
+// Allocation: filtering and scoring allocate nothing per node. A decision
+// allocates its result; pods with affinity terms or spread constraints also
+// grow maps that the Scheduler keeps and uses again.
 //
 // # Differences from upstream
 //
-// Differs: all feasible nodes are scored unless PercentageOfNodesToScore is
-// set; upstream samples from 100 nodes on (Adaptive).
+// Differs: all nodes are looked at unless Config.PercentageOfNodesToScore says
+// otherwise; upstream samples from 100 nodes on (Adaptive). Scans run in
+// sequence, which is upstream at parallelism 1; its default of 16 makes
+// truncated scans racy.
 //
-// Differs: field values that an API server refuses are refused with an
-// *InputError; CacheConfig.Unvalidated turns that off.
+// Differs: field values that an API server refuses are refused; so are amounts
+// above 2^53, whose sums would overflow. CacheConfig.Unvalidated turns that off:
+// values are then treated as upstream's scheduler treats them, sums that
+// overflow wrapping as they do there.
 //
-// Differs: pods are identified by namespace and name, not by UID alone.
+// Differs: pods are identified by namespace and name, as in the API; upstream's
+// cache goes by UID.
+//
+// Differs: pods that have ended are dropped by the Cache; upstream's informer
+// filters them.
+//
+// Differs: preemption tries every node that it may help, and of equally good
+// ones takes the first in scan order. Upstream tries a random tenth, at least
+// 100, and takes any.
+//
+// Differs: of equally small volumes the first by name is bound; upstream takes
+// any.
+//
+// Differs: dynamic resource allocation is out of scope. Pods with
+// resourceClaims are refused. Device classes that stand in for extended
+// resources are not known.
+//
+// Differs: in-tree volumes that CSI drivers have taken over are refused where
+// they would have to be translated: on nodes whose drivers have limits or whose
+// plugins are marked as migrated.
+//
+// Quirks of v1.36.3 that decide placements are kept: "not found" after a final
+// PreFilter verdict, ports held as a set, image counts that go stale, the scan
+// order that outlives a change of zone, terminating pods in AddPod and
+// RemovePod, the order of pods without a start time. One can be turned off:
+// InterPodAffinityArgs.FixNamespaceSelector (kubernetes #141526).
+//
+// Not here yet: the scheduling queue, permit and binding, gangs, extenders.
 //
 // # Sources
 //
-// kube-scheduler v1.36.3; KEP-624 (framework), KEP-753 (sidecars), KEP-1287
-// (resize), KEP-2837 (pod-level resources), KEP-3521 (gates).
+// kube-scheduler v1.36.3; KEP-624 (framework), KEP-895 and KEP-3022, KEP-3094,
+// KEP-3243 (topology spread), KEP-753 (sidecars), KEP-1287 (resize), KEP-1472
+// (storage capacity), KEP-2837 (pod-level resources), KEP-3521 (gates),
+// KEP-4832 (preemption), KEP-5328 (declared features). The trace in the tests
+// is openb, from "Beware of Fragmentation" (USENIX ATC 2023).
 //
 // # Reading order
 //
-// wire_pod.go, wire_node.go · pod.go, node.go, cache.go · plugin.go ·
-// plugin_taint.go and the other plugin files · cycle.go, sample.go, score.go ·
-// scheduler.go · reason.go, fiterror.go.
+// testdata/*.txt, the rules as worked examples · wire_pod.go, wire_node.go ·
+// request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
+// volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
+// preempt.go, nominate.go · reason.go, fiterror.go, explain.go.
+//
+// The package has more than 70 exported names because most of them are wire
+// types: the Kubernetes objects that decisions read, as far as they read them.
 package scheduler

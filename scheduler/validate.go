@@ -63,6 +63,10 @@ func ValidateNode(n *Node) error {
 	return v.err()
 }
 
+// maxAmount keeps the sums and products of amounts, which are int64, far from
+// overflow: a thousand pods of this size still add up.
+const maxAmount = 1 << 53
+
 // validator keeps the first fault of an object.
 type validator struct {
 	object string
@@ -88,12 +92,33 @@ func (v *validator) oneOf(field, value string, allowed ...string) {
 	}
 }
 
+// amounts reports the first bad amount by name.
 func (v *validator) amounts(field string, list resource.List) {
+	bad, want := "", ""
 	for name, q := range list {
-		if q.Sign() < 0 {
-			v.fault(field+"["+name+"]", q.String(), "0 or more")
+		if w := amountFault(name, q); w != "" && (bad == "" || name < bad) {
+			bad, want = name, w
 		}
 	}
+	if want != "" {
+		q := list[bad]
+		v.fault(field+"["+bad+"]", q.String(), want)
+	}
+}
+
+// amountFault says what is wanted instead of a bad amount.
+func amountFault(name string, q resource.Quantity) string {
+	value := q.Value()
+	if name == "cpu" {
+		value = q.MilliValue()
+	}
+	switch {
+	case q.Sign() < 0:
+		return "0 or more"
+	case value > maxAmount:
+		return "at most 2^53, in thousandths for cpu"
+	}
+	return ""
 }
 
 func (v *validator) containers(field string, list []Container) {
