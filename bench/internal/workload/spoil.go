@@ -29,7 +29,7 @@ var odd = map[string][]any{
 	"preemptionPolicy":   {"", "Bogus"},
 	"priority":           {-2147483648, 2147483647},
 	"cpu":                {"-1", "1n", "999999999999", "0"},
-	"memory":             {"-1Gi", "1n", "7Ei", "0"},
+	"memory":             {"-1Gi", "1n", "1Ei", "0"},
 	"pods":               {"-1", "2147483648", "1500m"},
 	"image":              {"", "img/a@sha256:0", "UPPER:case"},
 	"sizeBytes":          {-1, 1 << 40},

@@ -126,7 +126,7 @@ var optional = []string{
 	"affinity", "nodeAffinity", "podAffinity", "podAntiAffinity",
 	"requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution",
 	"matchExpressions", "matchFields", "nodeSelector", "labelSelector", "namespaceSelector", "namespaces",
-	"tolerations", "taints", "unschedulable", "value", "effect",
+	"tolerations", "taints", "unschedulable", "value",
 	"topologySpreadConstraints", "minDomains", "nodeAffinityPolicy", "nodeTaintsPolicy", "matchLabelKeys",
 	"initContainers", "restartPolicy", "resources", "requests", "limits", "overhead", "ports", "hostIP", "protocol",
 	"images", "image", "priority", "preemptionPolicy", "schedulingGates", "nominatedNodeName",
@@ -150,6 +150,9 @@ func shrink(c clusterCase) iter.Seq[clusterCase] {
 		}
 		if _, err := strconv.Atoi(last); err == nil {
 			return siblings > 1 || !slices.Contains(needed, parent)
+		}
+		if last == "effect" {
+			return slices.Contains(path, "tolerations")
 		}
 		return slices.Contains(optional, last) || slices.Contains(free, parent)
 	}
