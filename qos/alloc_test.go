@@ -1,6 +1,7 @@
 package qos
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,4 +20,20 @@ func TestNoAllocations(t *testing.T) {
 	} {
 		require.Zero(t, testing.AllocsPerRun(100, f), name)
 	}
+}
+
+func TestRankingAllocations(t *testing.T) {
+	candidates := randomCandidates(rand.New(rand.NewPCG(1, 1)), 200)
+	stats := &PodStats{Memory: &MemoryStats{WorkingSetBytes: bytesOf("1Gi")}, Containers: []ContainerStats{{Rootfs: &FSStats{UsedBytes: bytesOf("1Mi")}}}}
+	summary := &Summary{Node: NodeStats{Memory: &MemoryStats{AvailableBytes: bytesOf("1Gi"), WorkingSetBytes: bytesOf("1Gi")}}}
+	for name, f := range map[string]func(){
+		"First":     func() { First(candidates, NodeFSAvailable, Layout{}) },
+		"KeyFor":    func() { candidates[0].KeyFor(MemoryAvailable, Layout{}) },
+		"Observe":   func() { candidates[0].Observe(stats) },
+		"Summary":   func() { Observe(summary) },
+		"RequestOf": func() { RequestOf(candidates[0].Pod, Memory) },
+	} {
+		require.Zero(t, testing.AllocsPerRun(50, f), name)
+	}
+	require.LessOrEqual(t, testing.AllocsPerRun(50, func() { Rank(candidates, MemoryAvailable, Layout{}) }), 2.0)
 }

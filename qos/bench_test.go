@@ -1,6 +1,8 @@
 package qos
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,5 +27,46 @@ func BenchmarkClassOf(b *testing.B) {
 				ClassOf(c.pod)
 			}
 		})
+	}
+}
+
+func BenchmarkRank(b *testing.B) {
+	for _, pods := range []int{250, 10000} {
+		candidates := randomCandidates(rand.New(rand.NewPCG(2, 2)), pods)
+		for _, s := range []Signal{MemoryAvailable, NodeFSAvailable, PIDAvailable} {
+			b.Run(fmt.Sprintf("signal=%v/pods=%d", s, pods), func(b *testing.B) {
+				order := Rank(candidates, s, Layout{})
+				for i := 1; i < len(order); i++ {
+					require.LessOrEqual(b, candidates[order[i-1]].KeyFor(s, Layout{}).Compare(candidates[order[i]].KeyFor(s, Layout{})), 0)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					Rank(candidates, s, Layout{})
+				}
+			})
+			b.Run(fmt.Sprintf("signal=%v/pods=%d/first", s, pods), func(b *testing.B) {
+				first := First(candidates, s, Layout{})
+				for _, i := range Rank(candidates, s, Layout{}) {
+					if !candidates[i].Critical {
+						require.Equal(b, i, first)
+						break
+					}
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					First(candidates, s, Layout{})
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	full := list("cpu", "500m", "memory", "512Mi", "ephemeral-storage", "1Gi")
+	p := podOf(container(full, full), container(full, full))
+	require.Equal(b, "1Gi", Compile(p).Memory.String())
+	b.ReportAllocs()
+	for b.Loop() {
+		Compile(p)
 	}
 }

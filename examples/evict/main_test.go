@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 		"no pods: want those of a node":                      {"-f", write(t, "kind: Node\nmetadata: {name: node1}\n")},
 		`no pods on node "n2"`:                               {"-f", write(t, described), "-node", "n2"},
 		`document 1, pod "p": spec.containers[0].resources.`: {"-f", write(t, "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{resources: {limits: {cpu: 1x}}}]}\n")},
-		"error converting YAML":                              {"-f", write(t, "kind: [")},
+		"did not find expected node":                         {"-f", write(t, "kind: [")},
 	} {
 		code, out, errText := runWith(args...)
 		require.Equal(t, 2, code, args)
