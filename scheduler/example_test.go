@@ -83,11 +83,24 @@ func ExampleScheduler_Explain() {
 	for _, p := range e.Nodes[1].Plugins[:2] {
 		fmt.Println(p.Plugin, p.Normalized, p.Weighted)
 	}
+
+	e, err = s.Explain(decode[scheduler.Pod](`{"metadata":{"name":"web"},"spec":{
+		"containers":[{"name":"main","resources":{"requests":{"cpu":"4500m"}}}]}}`))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(e.Fit.FilterText())
+	for _, n := range e.Nodes {
+		fmt.Println(n.Node, n.Changes[0].Text)
+	}
 	// Output:
 	// a 425
 	// b 450
 	// TaintToleration 100 300
 	// NodeResourcesFit 75 75
+	// 0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s).
+	// a needs 500m cpu more
+	// b add toleration for dedicated=gpu:NoSchedule
 }
 
 // quietNodes is a plugin of the user's own: it prefers nodes with few pods.

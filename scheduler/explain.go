@@ -32,6 +32,9 @@ type NodeExplanation struct {
 	// Score is the total of Plugins. Both are empty on rejected nodes.
 	Score   int64
 	Plugins []PluginScore
+	// Changes are what would have to be different for the node to admit the
+	// pod, as far as all filters are concerned. Nil on feasible nodes.
+	Changes []Change
 }
 
 // Explain looks at all nodes and scores all feasible ones, even a single one,
@@ -121,7 +124,11 @@ func (s *Scheduler) explainNodes(c *Cycle, narrow narrowing, fit *FitError, out 
 		default:
 			fit.Rejections = append(fit.Rejections, Rejection{n.Name, plugin, v})
 		}
-		out.Nodes = append(out.Nodes, NodeExplanation{Node: n.Name, Status: v, Plugin: plugin})
+		e := NodeExplanation{Node: n.Name, Status: v, Plugin: plugin}
+		if v.Rejected() {
+			e.Changes = c.changes(n)
+		}
+		out.Nodes = append(out.Nodes, e)
 	}
 	return nil
 }

@@ -2,9 +2,12 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/orchcore/orchcore/qos/resource"
 	"github.com/stretchr/testify/require"
 )
 
@@ -100,6 +103,47 @@ func TestPodOrderDoesNotMatter(t *testing.T) {
 				want = got
 			}
 			require.Equal(t, want, got)
+		}
+	}
+}
+
+// What Explain asks for is enough: a node that wants only resources and
+// tolerations admits the pod once it has them.
+func TestChangesAreEnough(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	for tried := 0; tried < 300; {
+		c := randomCluster(t, rng, 6, 30)
+		p := randomPod(rng, "new")
+		e, err := newScheduler(t, c).Explain(p)
+		require.NoError(t, err)
+		for _, explained := range e.Nodes {
+			node, pod := *c.nodes[explained.Node].Node, *p
+			amounts := maps.Clone(node.Status.Allocatable)
+			ours := true
+			for _, change := range explained.Changes {
+				switch {
+				case change.Toleration != nil:
+					pod.Spec.Tolerations = append(slices.Clone(pod.Spec.Tolerations), *change.Toleration)
+				case change.Resource == "cpu":
+					amounts["cpu"] = amounts["cpu"].Add(resource.NewMilli(change.Amount))
+				case change.Resource != "":
+					amounts[change.Resource] = amounts[change.Resource].Add(resource.NewInt(change.Amount))
+				default:
+					ours = false
+				}
+			}
+			// A toleration may change which nodes count for the spread.
+			if !ours || len(explained.Changes) == 0 || len(p.Spec.TopologySpreadConstraints) > 0 {
+				continue
+			}
+			tried++
+			before := node.Status.Allocatable
+			node.Status.Allocatable = amounts
+			require.NoError(t, c.UpdateNode(&node))
+			require.Contains(t, feasible(t, c, &pod), node.Name, "%+v", explained.Changes)
+			restored := node
+			restored.Status.Allocatable = before
+			require.NoError(t, c.UpdateNode(&restored))
 		}
 	}
 }

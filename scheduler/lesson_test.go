@@ -24,6 +24,7 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata")
 //	namespace NAME [label:k=v] | object KIND JSON | profile JSON
 //	schedule NAME [as pod] ...                decides, prints, assumes
 //	explain NAME ...                          prints every score, changes nothing
+//	advise NAME ...                           prints what would have to change
 //	preempt NAME ...                          prints what preemption would do
 //	nominate NAME to NODE ...                 a pending pod waits for room
 //	remove pod NAME | forget NAME | confirm NAME | cordon NODE
@@ -141,6 +142,8 @@ func (l *lesson) do(verb string, args []string, object string) error {
 		return l.schedule(l.pod(args, object))
 	case "explain":
 		return l.explain(l.pod(args, object))
+	case "advise":
+		return l.advise(l.pod(args, object))
 	case "preempt":
 		return l.preempt(l.pod(args, object))
 	}
@@ -320,6 +323,23 @@ func (l *lesson) explain(p *Pod) error {
 			}
 		}
 		fmt.Fprintln(&l.out)
+	}
+	return nil
+}
+
+func (l *lesson) advise(p *Pod) error {
+	e, err := l.scheduler().Explain(p)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&l.out, "%s:\n", p.Name)
+	for _, n := range e.Nodes {
+		for _, change := range n.Changes {
+			fmt.Fprintf(&l.out, "  %-5s %s (%s)\n", n.Node, change.Text, change.Plugin)
+		}
+	}
+	if n := e.Nearest(); n != nil {
+		fmt.Fprintf(&l.out, "  nearest: %s\n", n.Node)
 	}
 	return nil
 }

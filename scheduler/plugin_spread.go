@@ -315,15 +315,20 @@ func (*topologySpread) Filter(c *Cycle, n *NodeInfo) Status {
 		if !ok {
 			return RejectFinally(ReasonSpreadLabel)
 		}
-		var self int64
-		if sc.pods.Matches(c.Pod.Labels) {
-			self = 1
-		}
-		if s.counts[i][value]+self-s.low[i] > sc.maxSkew {
+		if s.skew(c, i, value) > sc.maxSkew {
 			return Reject(ReasonSpread)
 		}
 	}
 	return Status{}
+}
+
+// skew is how far the domain, with the pod in it, is above the smallest.
+func (s *spreadState) skew(c *Cycle, i int, value string) int64 {
+	count := s.counts[i][value] - s.low[i]
+	if s.hard[i].pods.Matches(c.Pod.Labels) {
+		count++
+	}
+	return count
 }
 
 // PreScore opens a domain for each value that a feasible node has, and counts
