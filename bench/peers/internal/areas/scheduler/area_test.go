@@ -36,9 +36,14 @@ func TestEveryPluginIsSeen(t *testing.T) {
 
 // The rows at a size that takes no time: what they assert must hold there too.
 func TestRowsAgree(t *testing.T) {
+	sizes := map[string]size{}
 	for _, name := range workload.Names() {
+		sizes[name] = size{nodes: 60, percent: 100}
+	}
+	sizes["mixed"] = size{nodes: 200}
+	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
-			row := measure.Row{Name: name, Unit: "pods/s", Open: func() (*measure.Pair, error) { return open(name, 60, 0) }}
+			row := measure.Row{Name: name, Unit: "pods/s", Open: func() (*measure.Pair, error) { return open(name, size) }}
 			res, err := measure.Run("scheduler", row, measure.Options{Count: 1})
 			if err != nil {
 				t.Fatal(err)

@@ -36,18 +36,30 @@ const (
 	checkedEvictions = 3
 )
 
-// Ratios measures the scheduling of the named workloads, all nodes scored. Each
+// Ratios measures the scheduling of the named workloads, all nodes scored; two
+// of them also with upstream's default of looking at a part of the nodes. Each
 // sample starts from the same cluster and places the same pods on both sides.
 func Ratios() measure.Area {
 	area := measure.Area{Name: "scheduler"}
+	add := func(row, name string, percent int) {
+		area.Rows = append(area.Rows, measure.Row{Name: row, Unit: "pods/s", Open: func() (*measure.Pair, error) {
+			return open(name, size{nodes: ratioNodes, percent: percent, atLeast: oursTime})
+		}})
+	}
 	for _, name := range workload.Names() {
-		area.Rows = append(area.Rows, measure.Row{
-			Name: fmt.Sprintf("%s/nodes=%d", name, ratioNodes),
-			Unit: "pods/s",
-			Open: func() (*measure.Pair, error) { return open(name, ratioNodes, oursTime) },
-		})
+		add(fmt.Sprintf("%s/nodes=%d", name, ratioNodes), name, 100)
+	}
+	for _, name := range []string{"basic", "mixed"} {
+		add(fmt.Sprintf("%s/nodes=%d/percent=adaptive", name, ratioNodes), name, 0)
 	}
 	return area
+}
+
+// size is how much of a workload is measured.
+type size struct {
+	nodes   int
+	percent int           // of the nodes that are looked at; 0 is upstream's adaptive default
+	atLeast time.Duration // that our side works per sample
 }
 
 // race is one workload on both sides. Upstream is timed with its default
@@ -56,7 +68,7 @@ func Ratios() measure.Area {
 // upstream scheduler that works alone.
 type race struct {
 	load     *workload.Named
-	atLeast  time.Duration // that our side works per sample
+	size     size
 	timed    *upstream.Scheduler
 	single   *upstream.Scheduler
 	cluster  *upstream.Cluster // nodes and placed pods; shared by both upstream schedulers
@@ -70,30 +82,40 @@ type race struct {
 	pending  []*scheduler.PodInfo
 }
 
-func open(name string, nodes int, atLeast time.Duration) (*measure.Pair, error) {
-	load, err := workload.New(name, nodes)
+func open(name string, size size) (*measure.Pair, error) {
+	load, err := workload.New(name, size.nodes)
 	if err != nil {
 		return nil, err
 	}
-	r := &race{load: load, atLeast: atLeast}
-	if err := r.decode(); err != nil {
-		return nil, err
-	}
-	if r.timed, err = upstream.New(upstream.Config{Percent: 100, Parallelism: 16}); err != nil {
-		return nil, err
-	}
-	if r.single, err = upstream.New(upstream.Config{Percent: 100, Parallelism: 1}); err != nil {
-		return nil, err
-	}
-	if r.pods, err = r.calibrate(); err != nil {
+	r := &race{load: load, size: size}
+	if err := r.open(); err != nil {
+		r.close()
 		return nil, err
 	}
 	return &measure.Pair{Ours: r.ours, Peer: r.peer, Check: r.check, Close: r.close}, nil
 }
 
+func (r *race) open() (err error) {
+	if err := r.decode(); err != nil {
+		return err
+	}
+	percent := int32(r.size.percent)
+	if r.timed, err = upstream.New(upstream.Config{Percent: percent, Parallelism: 16}); err != nil {
+		return err
+	}
+	if r.single, err = upstream.New(upstream.Config{Percent: percent, Parallelism: 1}); err != nil {
+		return err
+	}
+	r.pods, err = r.calibrate()
+	return err
+}
+
 func (r *race) close() {
-	r.timed.Close()
-	r.single.Close()
+	for _, s := range []*upstream.Scheduler{r.timed, r.single} {
+		if s != nil {
+			s.Close()
+		}
+	}
 }
 
 // decode gives each side the same bytes.
@@ -187,7 +209,7 @@ func (r *race) peer() (measure.Sample, error) {
 
 func (r *race) ours() (measure.Sample, error) {
 	var m measure.Meter
-	for started := false; !started || m.Elapsed() < r.atLeast; started = true {
+	for started := false; !started || m.Elapsed() < r.size.atLeast; started = true {
 		s, cache, err := r.build()
 		if err != nil {
 			return measure.Sample{}, err
@@ -216,7 +238,11 @@ func (r *race) build() (*scheduler.Scheduler, *scheduler.Cache, error) {
 			return nil, nil, err
 		}
 	}
-	s, err := scheduler.New(scheduler.Config{Cache: cache})
+	percent := r.size.percent
+	if percent == 0 {
+		percent = scheduler.Adaptive
+	}
+	s, err := scheduler.New(scheduler.Config{Cache: cache, PercentageOfNodesToScore: percent})
 	return s, cache, err
 }
 
