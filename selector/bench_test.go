@@ -75,3 +75,88 @@ func BenchmarkNewLabels(b *testing.B) {
 		}
 	})
 }
+
+// benchIndex holds n objects of n/100 apps.
+func benchIndex(n int) *Index[int] {
+	var x Index[int]
+	for i := range n {
+		x.Set(i, NewLabels(map[string]string{
+			"app": fmt.Sprint("app-", i%(n/100)), "tier": fmt.Sprint("tier-", i%5), "gen": fmt.Sprint(i % 100), "zone": fmt.Sprint("zone-", i%6),
+		}))
+	}
+	return &x
+}
+
+func BenchmarkIndex(b *testing.B) {
+	const n = 20_000
+	x := benchIndex(n)
+	for _, q := range []struct {
+		text string
+		want int
+	}{{"app=app-7", 100}, {"app=app-7,tier=tier-2", 100}, {"tier!=tier-1", n / 5 * 4}, {"gen>49,tier=tier-1", n / 10}} {
+		s := MustParse(q.text)
+		if got := x.Count(s); got != q.want {
+			b.Fatalf("%q matches %d, want %d", q.text, got, q.want)
+		}
+		b.Run("objects=20000/do=count/query="+q.text, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				x.Count(s)
+			}
+		})
+		b.Run("objects=20000/do=iterate/query="+q.text, func(b *testing.B) {
+			b.ReportAllocs()
+			hits := 0
+			for b.Loop() {
+				for range x.Select(s) {
+					hits++
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(hits), "ns/hit")
+		})
+	}
+	relabel := []Labels{NewLabels(map[string]string{"app": "app-1", "gen": "5"}), NewLabels(map[string]string{"app": "app-2", "gen": "6"})}
+	b.Run("objects=20000/do=relabel", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			x.Set(i%n, relabel[i/n%2])
+		}
+	})
+}
+
+func BenchmarkRegistry(b *testing.B) {
+	var r Registry[int]
+	for i := range 10_000 {
+		r.Set(i, MustParse(fmt.Sprintf("release=stable,app=app-%d,gen>%d", i%1000, i%50)))
+	}
+	labels := NewLabels(map[string]string{"release": "stable", "app": "app-7", "gen": "60", "zone": "a"})
+	if got := len(r.AppendMatches(nil, labels)); got != 10 {
+		b.Fatal("wrong answer", got)
+	}
+	var keys []int
+	b.Run("selectors=10000/hits=10", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			keys = r.AppendMatches(keys[:0], labels)
+		}
+	})
+}
+
+func BenchmarkReason(b *testing.B) {
+	x, y := MustParse(benchSelectors[2]), MustParse("app in (nginx-42,db),gen<90,zone notin (a,b)")
+	if _, ok := Overlap(x, y); !ok {
+		b.Fatal("wrong answer")
+	}
+	b.Run("do=overlap", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Overlap(x, y)
+		}
+	})
+	b.Run("do=simplify", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Simplify(x)
+		}
+	})
+}
