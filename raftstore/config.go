@@ -33,6 +33,13 @@ type Config struct {
 	// same on each of them. Empty means this member alone. After the first start
 	// the stored membership counts, and only addresses are taken from here.
 	Members []Member
+	// Join tells that this member was added to a cluster that exists (see AddLearner):
+	// it founds nothing and waits for the leader to bring it up. Members then are some
+	// or all of the others and this one, and ClusterID must be set. After the first
+	// start it means nothing.
+	Join bool
+	// ClusterID is the id of the cluster to join, from Status of any of its members.
+	ClusterID uint64
 
 	// Listen is the TCP address to serve peers on. Empty means this member's own
 	// address in Members. Not used when Listener is set or the cluster has one member.
@@ -153,6 +160,9 @@ func (c *Config) validate() error {
 	}
 	if err := c.validateMembers(); err != nil {
 		return err
+	}
+	if c.Join && (c.ClusterID == 0 || len(c.Members) < 2) {
+		return configError("Join", "true", "ClusterID, and Members with this member and at least one other")
 	}
 	if c.TLS != nil && (c.TLS.RootCAs == nil || c.TLS.ClientCAs == nil) {
 		return configError("TLS", "without RootCAs or ClientCAs", "both, so that members check each other")

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -106,6 +107,9 @@ func (c *core) tick() {
 func (c *core) step(m *pb.Message) {
 	if m.GetType() == pb.MsgReadIndex && c.newInOffice() {
 		return // whoever asks will ask again
+	}
+	if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id] {
+		c.voteAsRemoved(m)
 	}
 	_ = c.raw.Step(m)
 }
@@ -214,7 +218,7 @@ func (c *core) installed(state *machine) {
 	state.store = c.state.store
 	c.state = state
 	c.fx.membership = true
-	for _, b := range c.writes.order {
+	for _, b := range slices.Clone(c.writes.order) { // finish shortens the original
 		if !b.finished && state.hasApplied(c.id, c.boot, b.sequence) {
 			for _, r := range b.requests {
 				r.result.err = unknown(errResultInSnapshot)

@@ -43,6 +43,8 @@ var (
 	ErrUnknownMember = errors.New("raftstore: unknown member")
 	// ErrMembership is matched when a change of the members is refused.
 	ErrMembership = errors.New("raftstore: membership change refused")
+	// ErrLearnerNotReady is matched when a learner is to be promoted too early.
+	ErrLearnerNotReady = errors.New("raftstore: learner has not caught up")
 	// ErrWrongCluster is returned by Open when a directory belongs to another
 	// cluster or another member.
 	ErrWrongCluster = errors.New("raftstore: directory belongs to another cluster or member")

@@ -32,11 +32,15 @@ type origin struct {
 }
 
 // newMachine is the state a cluster is founded with: the same on every member.
+// Without members it is the state of one that joins and knows nothing yet.
 func newMachine(members []Member) *machine {
 	m := &machine{
-		store: mvcc.New(), applied: bootstrapIndex, term: bootstrapTerm,
+		store:   mvcc.New(),
 		conf:    &pb.ConfState{AutoLeave: new(false)},
 		members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{},
+	}
+	if len(members) > 0 {
+		m.applied, m.term = bootstrapIndex, bootstrapTerm
 	}
 	for _, member := range members {
 		m.conf.Voters = append(m.conf.Voters, member.ID)

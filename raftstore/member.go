@@ -114,8 +114,7 @@ func (c *core) applyMembership(e *pb.Entry) {
 	}
 	if len(cc.Context) == 0 {
 		if cc.LeaveJoint() && len(c.state.conf.GetVotersOutgoing()) > 0 {
-			c.state.conf = c.raw.ApplyConfChange(cc)
-			c.fx.membership = true
+			c.setConf(c.raw.ApplyConfChange(cc))
 		}
 		return
 	}
@@ -123,7 +122,9 @@ func (c *core) applyMembership(e *pb.Entry) {
 	if err != nil || !c.state.admit(&h) {
 		return
 	}
-	err = c.changeMembers(&h, cc)
+	if err = c.changeMembers(&h, cc); err == nil {
+		c.log.membersIndex = e.GetIndex()
+	}
 	if h.origin != c.id || h.boot != c.boot {
 		return
 	}
@@ -152,17 +153,54 @@ func (c *core) changeMembers(h *entryHeader, cc *pb.ConfChangeV2) error {
 	if err := c.state.checkChanges(changes); err != nil {
 		return err
 	}
-	c.state.conf = c.raw.ApplyConfChange(cc)
 	for _, change := range changes {
-		switch change.kind {
-		case memberAddLearner:
+		if change.kind == memberAddLearner {
 			c.state.members[change.id] = change.address
-		case memberRemove:
-			delete(c.state.members, change.id)
-			delete(c.state.origins, change.id)
-			c.state.removed[change.id] = true
 		}
 	}
-	c.fx.membership = true
+	c.setConf(c.raw.ApplyConfChange(cc))
 	return nil
+}
+
+// setConf takes a new configuration over. A member that is being replaced counts
+// until the joint configuration has ended: without its vote it might never end.
+func (c *core) setConf(conf *pb.ConfState) {
+	s := c.state
+	s.conf = conf
+	for _, id := range s.memberIDs() {
+		if slices.ContainsFunc([][]uint64{conf.Voters, conf.Learners, conf.VotersOutgoing, conf.LearnersNext},
+			func(ids []uint64) bool { return slices.Contains(ids, id) }) {
+			continue
+		}
+		delete(s.members, id)
+		delete(s.origins, id)
+		s.removed[id] = true
+	}
+	c.fx.membership = true
+}
+
+// voteAsRemoved has this member, which was removed, vote as if its log ended at what
+// it knows to be committed.
+//
+// Others may not know of the removal yet and need this vote, by their configuration.
+// But a leader that has removed itself can have entries behind the removal that
+// nobody else has: with them it would refuse every candidate, and not being a member
+// it cannot lead either. Leaving them out is safe. Entries behind the removal count
+// by the votes of others alone, and whoever wins with this vote still has the votes
+// of half of the others, one of which holds every entry that a majority of them
+// does; entries before it are in the log of any candidate that is up to date with
+// the commit index.
+func (c *core) voteAsRemoved(m *pb.Message) {
+	commit := c.raw.BasicStatus().GetCommit()
+	term, err := c.log.Term(commit)
+	if err != nil || m.GetLogTerm() < term || m.GetLogTerm() == term && m.GetIndex() < commit {
+		return
+	}
+	last := c.log.last()
+	lastTerm, err := c.log.Term(last)
+	if err != nil {
+		return
+	}
+	m.LogTerm = new(max(m.GetLogTerm(), lastTerm))
+	m.Index = new(max(m.GetIndex(), last))
 }

@@ -75,11 +75,7 @@ func (n *node) Unreachable(peer uint64) {
 
 // Removed implements transport.Handler.
 func (n *node) Removed(by uint64) {
-	n.call(func() {
-		if n.replica.err == nil && !n.replica.core.state.removed[n.replica.id] {
-			n.replica.err = fmt.Errorf("%w: member %x says so", ErrRemoved, by)
-		}
-	})
+	n.call(func() { n.replica.toldRemoved(by) })
 }
 
 func (n *node) poke() {

@@ -19,7 +19,7 @@ const (
 	// metaBoot counts the starts of the member: uvarint.
 	metaBoot uint8 = 1 + iota
 	// metaFounding are the members the cluster was founded with: number · { id:
-	// uvarint · address }. Written last, so that what has it was founded completely.
+	// uvarint · address }; none for a member that has joined later.
 	metaFounding
 	// metaToken is the SHA-256 of the cluster token.
 	metaToken
@@ -44,16 +44,23 @@ func clusterID(token string, members []Member) uint64 {
 	return max(id, 1)
 }
 
+// wantedClusterID is the id of the cluster that the config founds or joins.
+func (c *Config) wantedClusterID() uint64 {
+	if c.Join {
+		return c.ClusterID
+	}
+	return clusterID(c.ClusterToken, c.Members)
+}
+
 // openReplica reads a member's files, or founds them, and makes a replica that
 // has yet to be given a network.
 func openReplica(dir string, cfg Config) (r *replica, err error) {
 	if len(cfg.Members) == 0 {
 		cfg.Members = []Member{{ID: cfg.ID}}
 	}
-	want := clusterID(cfg.ClusterToken, cfg.Members)
 	w, rec, err := wal.Open(filepath.Join(dir, "wal"), wal.Options{
 		FS: cfg.FS, SegmentSizeBytes: cfg.SegmentSizeBytes, MemberID: cfg.ID,
-		ClusterID: storedOr(cfg.FS, dir, want),
+		ClusterID: storedOr(cfg.FS, dir, cfg.wantedClusterID()),
 	})
 	if err != nil {
 		if errors.Is(err, wal.ErrForeign) {
@@ -69,7 +76,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	r = &replica{
 		id: cfg.ID, clusterID: rec.ClusterID, cfg: cfg, wal: w, logger: cfg.Logger,
 		disk:    snapshotDir{cfg.FS, filepath.Join(dir, "snap")},
-		sending: map[uint64]*outgoing{},
+		sending: map[uint64]*outgoing{}, told: map[uint64]bool{},
 	}
 	if err := cfg.FS.MkdirAll(r.disk.dir); err != nil {
 		return nil, err
@@ -124,14 +131,17 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 	boot++
 	r.wal.AppendMeta(metaBoot, binary.AppendUvarint(nil, boot))
 	if _, founded := rec.Meta[metaFounding]; !founded {
-		if want := clusterID(r.cfg.ClusterToken, r.cfg.Members); want != rec.ClusterID {
+		if r.cfg.wantedClusterID() != rec.ClusterID {
 			return 0, fmt.Errorf("%w: its founding was interrupted and had other members", ErrWrongCluster)
 		}
-		founding := appendFounding(nil, r.cfg.Members)
+		founding := appendFounding(nil, nil)
+		if !r.cfg.Join {
+			founding = appendFounding(nil, r.cfg.Members)
+			rec.State = wal.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}
+			r.wal.AppendState(rec.State)
+		}
 		rec.Meta = map[uint8][]byte{metaFounding: founding}
-		rec.State = wal.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}
 		r.wal.AppendMeta(metaToken, token[:])
-		r.wal.AppendState(rec.State)
 		r.wal.AppendMeta(metaFounding, founding)
 	}
 	return boot, r.wal.Flush()

@@ -71,8 +71,8 @@ func (r *replica) writeTasks() error {
 		if err == nil {
 			err = r.wrote(batch, took)
 		}
-		if err != nil && r.err == nil {
-			r.err = err
+		if err != nil {
+			r.fail(err)
 		}
 	})
 	return nil
@@ -139,6 +139,7 @@ func (r *replica) wrote(batch []diskTask, took time.Duration) error {
 		}
 		if t.image != nil {
 			r.core.installed(t.image.state)
+			r.answer(t.image.in, transferResult, 1)
 			r.logger.Info("installed a snapshot", "index", t.image.state.applied)
 		}
 		r.core.persisted(t.append)

@@ -22,6 +22,9 @@ type raftLog struct {
 
 	// snapshot is the newest snapshot on disk; its index is 0 when there is none.
 	snapshot *pb.SnapshotMetadata
+	// membersIndex is that of the last change of the members that was applied. Raft
+	// refuses a snapshot whose configuration lacks the member that gets it.
+	membersIndex uint64
 	// wanted is set when Raft has asked for a snapshot and there was none.
 	wanted bool
 }
@@ -80,7 +83,7 @@ func (l *raftLog) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 
 // Snapshot implements raft.Storage: metadata only, the image stays on disk.
 func (l *raftLog) Snapshot() (*pb.Snapshot, error) {
-	if l.snapshot.GetIndex() == 0 {
+	if l.snapshot.GetIndex() == 0 || l.snapshot.GetIndex() < l.membersIndex {
 		l.wanted = true
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}

@@ -47,8 +47,9 @@ type replica struct {
 	transfers uint64
 
 	encoded []byte
-	err     error
-	removed bool
+	// told are the members that say this one was removed.
+	told map[uint64]bool
+	err  error
 }
 
 // receive takes a frame from the network.
@@ -81,6 +82,7 @@ func (r *replica) tick() {
 	r.core.tick()
 	r.tickTransfers()
 	r.watchDisk()
+	r.leave()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
 
@@ -169,9 +171,46 @@ func (r *replica) followMembers() {
 	}
 	r.core.fx.membership = false
 	r.connect()
-	if r.core.state.removed[r.id] && !r.removed {
-		r.removed = true
-		r.logger.Warn("this member was removed from the cluster")
+}
+
+// leave has a member that was removed ask the others from time to time whether they
+// know; their transports answer, see toldRemoved.
+func (r *replica) leave() {
+	state := r.core.state
+	if !state.removed[r.id] || r.core.ticks%r.core.electionTicks != 0 {
+		return
+	}
+	for _, id := range state.memberIDs() {
+		// Any message does; this one means nothing to anybody.
+		m := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), To: new(id), From: new(r.id), Term: new(r.core.term())}
+		r.net.Send(id, transport.LaneControl, 0, appendMessage(nil, m))
+	}
+}
+
+// toldRemoved hears from another member that this one was removed. It ends when a
+// quorum of the voters that remain say so, not before: as long as they do not know,
+// they may need its vote to find out.
+func (r *replica) toldRemoved(by uint64) {
+	remain, told := 0, 0
+	r.told[by] = true
+	for _, id := range r.core.state.conf.GetVoters() {
+		if id == r.id {
+			continue
+		}
+		remain++
+		if r.told[id] {
+			told++
+		}
+	}
+	if told >= Quorum(remain) {
+		r.fail(ErrRemoved)
+	}
+}
+
+// fail has the next turn return an error, unless there is one already.
+func (r *replica) fail(err error) {
+	if r.err == nil {
+		r.err = err
 	}
 }
 
@@ -193,7 +232,16 @@ func (r *replica) connect() {
 		}
 	}
 	for id := range state.removed {
-		r.net.RemovePeer(id)
+		if id != r.id {
+			r.net.RemovePeer(id)
+		}
+	}
+	if len(state.members) == 0 { // a member that joins
+		for _, m := range r.cfg.Members {
+			if m.ID != r.id {
+				r.net.SetPeer(m.ID, m.Address)
+			}
+		}
 	}
 }
 

@@ -148,6 +148,11 @@ func (w *world) pauseAndGoOn(op *simOp) {
 // complete takes results from the members.
 func (w *world) complete(requests []*request) {
 	for _, r := range requests {
+		if done := w.operator.waiting[r]; done != nil {
+			delete(w.operator.waiting, r)
+			w.after(0, func() { done(r.result.err) })
+			continue
+		}
 		op := w.history.waiting[r]
 		if op == nil {
 			continue

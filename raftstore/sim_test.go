@@ -82,6 +82,8 @@ type world struct {
 	agenda  agenda
 	order   int
 	calm    bool // faults are over
+	// operator changes the members.
+	operator simOperator
 
 	history history
 	// hashes are those of the state at each index, entries those of the committed
@@ -108,6 +110,7 @@ type simNode struct {
 	slow    bool
 	stream  simStream
 	state   *machine // as examined last
+	gone    bool     // removed from the cluster
 }
 
 func (w *world) tell(format string, args ...any) {
@@ -206,6 +209,7 @@ func (w *world) run() {
 		w.after(w.between(0, time.Second), c.next)
 	}
 	w.scheduleFaults()
+	w.startOperator()
 	w.until(simTrouble, func() bool { return false })
 	w.heal()
 	deadline := w.now + simHealing
@@ -251,7 +255,7 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		n.asleep = 0
 		n.fs.Fault = nil
-		if n.replica == nil {
+		if n.replica == nil && !n.gone {
 			n.start()
 		}
 	}
@@ -265,18 +269,18 @@ func (w *world) recovered() bool {
 			return false
 		}
 	}
+	members := w.members()
 	applied := uint64(0)
-	for i, n := range w.nodes {
-		if n.replica == nil {
+	for _, n := range w.nodes {
+		if _, ok := members[n.id]; !ok {
+			continue
+		}
+		if n.replica == nil || applied != 0 && n.replica.core.state.applied != applied {
 			return false
 		}
-		state := n.replica.core.state
-		if i > 0 && state.applied != applied {
-			return false
-		}
-		applied = state.applied
+		applied = n.replica.core.state.applied
 	}
-	return true
+	return applied != 0
 }
 
 func (w *world) describe() string {
@@ -302,7 +306,11 @@ func (n *simNode) Receive(f transport.Frame) {
 func (n *simNode) Unreachable(uint64) {}
 
 // Removed implements transport.Handler.
-func (n *simNode) Removed(uint64) {}
+func (n *simNode) Removed(by uint64) {
+	if n.replica != nil {
+		n.replica.toldRemoved(by)
+	}
+}
 
 // start opens the member from what is on its disk.
 func (n *simNode) start() {
@@ -378,6 +386,12 @@ func (n *simNode) process() {
 // turn has the replica act and looks at what became of it.
 func (n *simNode) turn() {
 	if err := n.replica.turn(); err != nil {
+		if errors.Is(err, ErrRemoved) {
+			n.gone = true
+			n.w.counts["removals"]++
+			n.crash(false)
+			return
+		}
 		if !errors.Is(err, errSimDisk) {
 			n.w.fatal("member %d fails: %v", n.id, err)
 		}
@@ -446,7 +460,7 @@ func (n *simNode) crash(power bool) {
 	}
 	w.tell("member %d is down (power %v)", n.id, power)
 	w.after(w.between(10*time.Millisecond, 4*time.Second), func() {
-		if n.replica == nil {
+		if n.replica == nil && !n.gone {
 			n.start()
 		}
 	})

@@ -19,7 +19,7 @@ import (
 //	begin  id, size, MsgSnap          ──►      opens a file
 //	part   id, offset, bytes          ──►      writes what fits its end
 //	                                  ◄──      wants id, offset
-//	                                  ◄──      result id, ok: verified, or not
+//	                                  ◄──      result id, ok: installed, or not
 //
 // Parts that are lost are sent again from the offset that the receiver wants.
 // Raft hears of the image's arrival as of that of any message: MsgSnap is stepped
@@ -155,6 +155,7 @@ type incoming struct {
 type receivedImage struct {
 	name  string
 	state *machine
+	in    *incoming // to be answered when the image is installed, or not
 }
 
 // receiveTransfer takes a frame of the snapshot lane.
@@ -261,9 +262,8 @@ func (r *replica) verify(in *incoming) {
 			r.removeTemp(in.name)
 			return
 		}
-		r.answer(in, transferResult, 1)
 		r.discardReceived()
-		r.received = &receivedImage{in.name, state}
+		r.received = &receivedImage{in.name, state, in}
 		r.core.step(in.m)
 	})
 }
@@ -281,6 +281,7 @@ func matchesMessage(state *machine, m *pb.Message) error {
 // knows better by now.
 func (r *replica) discardReceived() {
 	if r.received != nil {
+		r.answer(r.received.in, transferResult, 0)
 		r.removeTemp(r.received.name)
 		r.received = nil
 	}

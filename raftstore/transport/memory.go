@@ -100,6 +100,9 @@ func (n *Network) Advance(to time.Duration) {
 func (e *Endpoint) Send(to uint64, lane Lane, group uint32, payload []byte) bool {
 	n := e.net
 	target := n.endpoints[to]
+	if !e.closed && target != nil && !target.closed && target.removed[e.id] {
+		e.handler.Removed(to)
+	}
 	if e.closed || !e.peers[to] || target == nil || target.closed || target.removed[e.id] {
 		e.stats.DroppedFrames++
 		return false

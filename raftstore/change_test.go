@@ -1,0 +1,152 @@
+package raftstore
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// join adds a member to the cluster and opens it.
+func (c *cluster) join(id uint64) *Store {
+	c.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(c.t, err)
+	m := Member{ID: id, Address: l.Addr().String()}
+	lead := c.leader()
+	require.NoError(c.t, lead.AddLearner(testContext(c.t), m))
+	c.members = append(c.members, m)
+	cfg := c.config(id)
+	cfg.Listener, cfg.Join, cfg.ClusterID = l, true, lead.Status().ClusterID
+	s, err := Open(filepath.Join(c.dir, fmt.Sprint(id)), cfg)
+	require.NoError(c.t, err)
+	c.stores[id] = s
+	return s
+}
+
+func (c *cluster) drop(id uint64) {
+	for i, m := range c.members {
+		if m.ID == id {
+			c.members = append(append([]Member{}, c.members[:i]...), c.members[i+1:]...)
+			return
+		}
+	}
+}
+
+func (c *cluster) promote(id uint64) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		err := c.leader().Promote(testContext(c.t), id)
+		if err != nil {
+			require.ErrorIs(c.t, err, ErrNotApplied)
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond, "learner does not catch up")
+}
+
+func TestMembersComeAndGo(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	for i := range 50 {
+		put(t, c.stores[1], fmt.Sprintf("k%d", i), "v")
+	}
+	for id := uint64(2); id <= 4; id++ {
+		s := c.join(id)
+		require.Eventually(t, func() bool { return s.Status().Revision == 51 }, 20*time.Second, 5*time.Millisecond)
+		require.Equal(t, "v", get(t, s, "k49"), "a learner reads linearizably")
+		c.promote(id)
+	}
+	c.settled()
+	require.Len(t, c.leader().Status().Members, 4)
+
+	// The leader removes itself; the rest goes on.
+	lead := c.leader()
+	id := lead.Status().MemberID
+	require.NoError(t, lead.RemoveMember(testContext(t), id))
+	require.Eventually(t, func() bool { return lead.Err() != nil }, 20*time.Second, 5*time.Millisecond)
+	require.ErrorIs(t, lead.Err(), ErrRemoved)
+	_, err := lead.Put(testContext(t), PutRequest{Key: []byte("k")})
+	require.ErrorIs(t, err, ErrRemoved)
+	c.stop(id, (*Store).Close)
+	c.drop(id)
+	put(t, c.leader(), "after", "removal")
+	c.settled()
+
+	err = c.leader().AddLearner(testContext(t), Member{ID: id, Address: "127.0.0.1:1"})
+	require.ErrorIs(t, err, ErrMembership, "an id is never used again")
+
+	// All of it survives a restart.
+	for _, m := range c.members {
+		c.stop(m.ID, (*Store).Abort)
+	}
+	for _, m := range c.members {
+		c.open(m.ID, nil)
+	}
+	require.Equal(t, "removal", get(t, c.stores[c.members[0].ID], "after"))
+	require.Len(t, c.leader().Status().Members, 3)
+}
+
+func TestAMemberIsReplacedInOneStep(t *testing.T) {
+	c := newCluster(t, 3, func(cfg *Config) { cfg.SnapshotEntries, cfg.CatchUpEntries = 20, 5 })
+	for i := range 60 {
+		put(t, c.stores[1], fmt.Sprintf("k%d", i), "v")
+	}
+	old := c.leader().Status().MemberID%3 + 1
+	s := c.join(9)
+	require.Eventually(t, func() bool {
+		err := c.leader().ReplaceMember(testContext(t), old, 9)
+		if err != nil {
+			require.ErrorIs(t, err, ErrLearnerNotReady)
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return c.stores[old].Err() != nil }, 20*time.Second, 5*time.Millisecond)
+	require.ErrorIs(t, c.stores[old].Err(), ErrRemoved)
+	c.stop(old, (*Store).Close)
+	c.drop(old)
+	put(t, s, "new", "member")
+	c.settled()
+	for _, m := range c.leader().Status().Members {
+		require.NotEqual(t, old, m.ID)
+		require.False(t, m.Learner)
+	}
+}
+
+func TestChangesThatWouldStopTheClusterAreRefused(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	lead := c.leader()
+	id := lead.Status().MemberID
+	ctx := testContext(t)
+	follower := c.stores[id%3+1]
+	require.ErrorIs(t, follower.RemoveMember(ctx, id), ErrNotLeader)
+	require.ErrorIs(t, lead.RemoveMember(ctx, 77), ErrUnknownMember)
+	require.ErrorIs(t, lead.Promote(ctx, id), ErrMembership)
+	require.ErrorIs(t, lead.AddLearner(ctx, Member{ID: id, Address: "a:1"}), ErrMembership)
+	require.ErrorIs(t, lead.AddLearner(ctx, Member{ID: 8, Address: "nowhere"}), ErrMembership)
+	require.ErrorIs(t, lead.AddLearner(ctx, Member{Address: "a:1"}), ErrMembership)
+
+	require.NoError(t, lead.AddLearner(ctx, Member{ID: 8, Address: "127.0.0.1:1"}))
+	require.ErrorIs(t, lead.Promote(ctx, 8), ErrLearnerNotReady, "nobody has ever heard of it")
+	require.NoError(t, lead.RemoveMember(ctx, 8))
+
+	c.stop(id%3+1, (*Store).Abort)
+	require.Eventually(t, func() bool {
+		for _, m := range lead.Status().Members {
+			if m.ID == id%3+1 {
+				return !m.Active
+			}
+		}
+		return false
+	}, 20*time.Second, 5*time.Millisecond)
+	err := lead.RemoveMember(ctx, (id+1)%3+1)
+	require.ErrorIs(t, err, ErrMembership, "the other active voter must stay")
+	require.NoError(t, lead.RemoveMember(ctx, id%3+1), "the silent one may go")
+}
+
+func TestQuorumTable(t *testing.T) {
+	for n, want := range map[int][2]int{1: {1, 0}, 2: {2, 0}, 3: {2, 1}, 4: {3, 1}, 5: {3, 2}, 6: {4, 2}, 7: {4, 3}} {
+		require.Equal(t, want, [2]int{Quorum(n), Tolerates(n)}, "%d voters", n)
+	}
+}

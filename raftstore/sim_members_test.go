@@ -1,0 +1,126 @@
+package raftstore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/orchcore/orchcore/raftstore/wal"
+)
+
+// simOperator changes the members of a cluster from time to time, as the leader
+// allows: adds learners, promotes, replaces and removes.
+type simOperator struct {
+	w       *world
+	waiting map[*request]func(error)
+	next    uint64 // id of the next new member
+	id      uint64 // of the cluster
+}
+
+func (w *world) startOperator() {
+	o := &w.operator
+	o.w, o.waiting, o.next = w, map[*request]func(error){}, 10
+	if w.rng.IntN(2) == 0 {
+		return
+	}
+	var again func()
+	again = func() {
+		if !w.calm {
+			o.act()
+			w.after(w.between(200*time.Millisecond, 4*time.Second), again)
+		}
+	}
+	w.after(w.between(time.Second, 5*time.Second), again)
+}
+
+// act asks the leader for one change.
+func (o *simOperator) act() {
+	n := o.w.leaderNode()
+	if n == nil || len(o.waiting) > 0 && o.w.rng.IntN(5) > 0 {
+		return
+	}
+	o.id = n.replica.clusterID
+	var learner, voter uint64
+	for _, m := range n.replica.progress() {
+		if m.Learner {
+			learner = m.ID
+		} else if voter == 0 || o.w.rng.IntN(2) == 0 {
+			voter = m.ID
+		}
+	}
+	members := len(n.replica.core.state.members)
+	switch k := o.w.rng.IntN(4); {
+	case learner != 0 && k < 2:
+		o.ask(n, nil, memberChange{kind: memberPromote, id: learner})
+	case learner != 0 && k == 2:
+		o.ask(n, nil, memberChange{kind: memberPromote, id: learner}, memberChange{kind: memberRemove, id: voter})
+	case members > 2:
+		o.ask(n, nil, memberChange{kind: memberRemove, id: voter})
+	case members < 5 && learner == 0:
+		id := o.next
+		o.next++
+		address := fmt.Sprintf("sim:%d", id)
+		o.ask(n, func(err error) {
+			if err == nil {
+				o.join(id, n.cfg)
+			}
+		}, memberChange{memberAddLearner, id, address})
+	}
+}
+
+func (o *simOperator) ask(n *simNode, done func(error), changes ...memberChange) {
+	if err := n.replica.checkChange(changes); err != nil {
+		o.w.tell("member %d refuses %v: %v", n.id, changes, err)
+		return
+	}
+	r := &request{kind: commandMembers, body: appendChanges(nil, changes), done: make(chan struct{}, 1)}
+	o.waiting[r] = func(err error) {
+		o.w.tell("change %v: %v", changes, err)
+		if err == nil {
+			o.w.counts["member changes"]++
+		}
+		if done != nil {
+			done(err)
+		}
+	}
+	n.replica.core.write(r)
+	n.turn()
+}
+
+// join opens a new member.
+func (o *simOperator) join(id uint64, like Config) {
+	w := o.w
+	n := &simNode{w: w, id: id, fs: wal.NewMemFS(), period: 10 * time.Millisecond, slow: w.rng.IntN(3) == 0}
+	n.cfg = like
+	n.cfg.ID, n.cfg.Join, n.cfg.ClusterID = id, true, o.id
+	n.cfg.Members = nil
+	for _, other := range w.nodes {
+		n.cfg.Members = append(n.cfg.Members, Member{ID: other.id, Address: fmt.Sprintf("sim:%d", other.id)})
+	}
+	n.cfg.Members = append(n.cfg.Members, Member{ID: id, Address: fmt.Sprintf("sim:%d", id)})
+	w.nodes = append(w.nodes, n)
+	n.start()
+}
+
+// leaderNode returns a member that believes it leads.
+func (w *world) leaderNode() *simNode {
+	for _, n := range w.nodes {
+		if n.replica != nil && n.replica.role() == Leader && w.now >= n.asleep {
+			return n
+		}
+	}
+	return nil
+}
+
+// members returns the ids of the members in the newest state there is.
+func (w *world) members() map[uint64]string {
+	var newest *machine
+	for _, n := range w.nodes {
+		if n.replica != nil && (newest == nil || n.replica.core.state.applied > newest.applied) {
+			newest = n.replica.core.state
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	return newest.members
+}
