@@ -75,7 +75,7 @@ func (s *Scheduler) explain(c *Cycle) (*Explanation, error) {
 	case narrow.verdict.Rejected():
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
 		out.PreFilter, out.PreFilterPlugin = narrow.verdict, narrow.plugin
-	case s.tryNominated(c, newFitError(c)):
+	case s.tryNominated(c, &narrow, newFitError(c)):
 		out.Nominated = true
 		out.Nodes = append(out.Nodes, NodeExplanation{Node: s.feasible[0].Name})
 	default:

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -179,7 +180,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
 		return fit, false, nil
 	}
-	if s.tryNominated(c, fit) {
+	if s.tryNominated(c, &narrow, fit) {
 		return fit, true, nil
 	}
 	nodes := c.Nodes
@@ -192,8 +193,10 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	return fit, false, err
 }
 
-// tryNominated looks at the pod's nominated node alone.
-func (s *Scheduler) tryNominated(c *Cycle, fit *FitError) bool {
+// tryNominated looks at the pod's nominated node alone. The plugin that rejects
+// it is afterwards named among those that narrowed the nodes (kube-scheduler
+// 1.36 shares the set).
+func (s *Scheduler) tryNominated(c *Cycle, narrow *narrowing, fit *FitError) bool {
 	name := c.Pod.Pod.Status.NominatedNodeName
 	if name == "" {
 		return false
@@ -205,6 +208,10 @@ func (s *Scheduler) tryNominated(c *Cycle, fit *FitError) bool {
 	v, plugin := c.filter(n)
 	if v.Rejected() {
 		fit.reject(name, plugin, v)
+		if !slices.Contains(narrow.by, plugin) {
+			narrow.by = append(narrow.by, plugin)
+			slices.Sort(narrow.by)
+		}
 	}
 	if v.Code != Success {
 		return false
