@@ -115,7 +115,7 @@
 //
 // # Reading order
 //
-// types.go and errors.go; view.go (reading), history.go, tree.go, arena.go (what
+// types.go and errors.go; view.go (reading), history.go, node.go, tree.go, arena.go (what
 // is read); store.go and apply.go (writing), validate.go and overlap.go (what is
 // let in); range.go; watch.go and watchindex.go; compact.go; lease.go;
 // snapshot.go, image.go and load.go; hash.go; stats.go. model_test.go is the definition

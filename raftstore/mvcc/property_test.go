@@ -415,6 +415,9 @@ func checkNode(t *testing.T, s *Store, n *node, root bool) (live int) {
 	require.NotEmpty(t, n.items)
 	for i := range n.items {
 		live += n.items[i].live()
+		key := s.live.dir.key(n.items[i].key)
+		require.True(t, bytes.HasPrefix(key, n.prefix[:n.skip]))
+		require.Equal(t, markOf(key, n.skip), n.marks[i])
 		if i > 0 {
 			require.Negative(t, bytes.Compare(s.live.dir.key(n.items[i-1].key), s.live.dir.key(n.items[i].key)))
 		}

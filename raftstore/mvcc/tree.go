@@ -49,126 +49,6 @@ func makeHead(position uint64, live bool) uint64 {
 	return position << 1
 }
 
-type node struct {
-	generation uint64
-	live       int // live keys below and in this node
-	items      []item
-	children   []*node // nil in a leaf
-}
-
-// find returns the index of the first item not below key.
-func (n *node) find(d directory, key []byte) (int, bool) {
-	lo, hi := 0, len(n.items)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		switch c := bytes.Compare(d.key(n.items[mid].key), key); {
-		case c == 0:
-			return mid, true
-		case c < 0:
-			lo = mid + 1
-		default:
-			hi = mid
-		}
-	}
-	return lo, false
-}
-
-// place is where an item was found; the zero place is nowhere.
-type place struct {
-	node  *node
-	index int
-}
-
-// item returns the item at the place, or nil.
-func (p place) item() *item {
-	if p.node == nil {
-		return nil
-	}
-	return &p.node.items[p.index]
-}
-
-// get finds the item of key.
-func (n *node) get(d directory, key []byte) place {
-	for n != nil {
-		i, found := n.find(d, key)
-		if found {
-			return place{node: n, index: i}
-		}
-		if n.children == nil {
-			break
-		}
-		n = n.children[i]
-	}
-	return place{}
-}
-
-// bound is the end of a range of keys.
-type bound struct {
-	key  []byte
-	open bool // no end
-}
-
-func (b bound) excludes(key []byte) bool { return !b.open && bytes.Compare(key, b.key) >= 0 }
-
-// ascend calls visit for the items of [from, to) in key order until it returns
-// false or the end is reached. With liveOnly it passes over nodes without live
-// keys.
-func (n *node) ascend(d directory, from []byte, to bound, liveOnly bool, visit func(*item) bool) bool {
-	if n == nil || liveOnly && n.live == 0 {
-		return true
-	}
-	i, found := 0, false
-	if from != nil {
-		i, found = n.find(d, from)
-	}
-	if !found && n.children != nil && !n.children[i].ascend(d, from, to, liveOnly, visit) {
-		return false
-	}
-	for ; i < len(n.items); i++ {
-		if to.excludes(d.key(n.items[i].key)) || !visit(&n.items[i]) {
-			return false
-		}
-		if n.children != nil && !n.children[i+1].ascend(d, nil, to, liveOnly, visit) {
-			return false
-		}
-	}
-	return true
-}
-
-// rank returns the number of live keys below key.
-func (n *node) rank(d directory, key []byte) int {
-	count := 0
-	for n != nil {
-		i, found := n.find(d, key)
-		for j := range i {
-			count += n.items[j].live()
-		}
-		if n.children == nil {
-			return count
-		}
-		for j := range i {
-			count += n.children[j].live
-		}
-		if found {
-			return count + n.children[i].live
-		}
-		n = n.children[i]
-	}
-	return count
-}
-
-// count returns the number of live keys in [from, to).
-func (n *node) count(d directory, from []byte, to bound) int {
-	if n == nil || to.excludes(from) {
-		return 0
-	}
-	total := n.live
-	if !to.open {
-		total = n.rank(d, to.key)
-	}
-	return total - n.rank(d, from)
-}
-
 // snapshot freezes the present nodes and returns their root.
 func (t *tree) snapshot() *node {
 	t.generation++
@@ -189,7 +69,7 @@ func (t *tree) own(n *node) *node {
 		return n
 	}
 	c := t.newNode(n.children == nil)
-	c.live = n.live
+	c.live, c.skip, c.prefix, c.marks = n.live, n.skip, n.prefix, n.marks
 	c.items = append(c.items, n.items...)
 	c.children = append(c.children, n.children...)
 	return c
@@ -234,7 +114,7 @@ func (t *tree) setIn(n *node, d directory, key []byte, it item) (delta int) {
 	switch {
 	case found:
 	case n.children == nil:
-		n.items = insertAt(n.items, i, it)
+		n.insert(d, i, it)
 		n.live += it.live()
 		t.length++
 		return it.live()
@@ -273,7 +153,9 @@ func (t *tree) split(d directory, n *node, i int, key []byte) {
 	}
 	right.recount()
 	left.live -= right.live + middle.live()
-	n.items = insertAt(n.items, i, middle)
+	left.remark(d)
+	right.remark(d)
+	n.insert(d, i, middle)
 	n.children = insertAt(n.children, i+1, right)
 }
 
@@ -313,12 +195,12 @@ func (t *tree) removeFrom(n *node, d directory, key []byte) item {
 			i--
 		}
 		out := n.items[i]
-		n.items = removeAt(n.items, i)
+		n.remove(i)
 		n.live -= out.live()
 		return out
 	}
 	if len(n.children[i].items) <= nodeItemsMin {
-		t.refill(n, i)
+		t.refill(d, n, i)
 		return t.removeFrom(n, d, key)
 	}
 	child := t.ownChild(n, i)
@@ -326,6 +208,7 @@ func (t *tree) removeFrom(n *node, d directory, key []byte) item {
 	if found {
 		out = n.items[i]
 		n.items[i] = t.removeFrom(child, d, nil)
+		n.remark(d)
 	} else {
 		out = t.removeFrom(child, d, key)
 	}
@@ -335,26 +218,27 @@ func (t *tree) removeFrom(n *node, d directory, key []byte) item {
 
 // refill gives child i of n more than the minimum of items: one from a
 // neighbour, or all of a neighbour.
-func (t *tree) refill(n *node, i int) {
+func (t *tree) refill(d directory, n *node, i int) {
 	switch {
 	case i > 0 && len(n.children[i-1].items) > nodeItemsMin:
-		t.rotateRight(n, i)
+		t.rotateRight(d, n, i)
 	case i < len(n.items) && len(n.children[i+1].items) > nodeItemsMin:
-		t.rotateLeft(n, i)
+		t.rotateLeft(d, n, i)
 	case i < len(n.items):
-		t.merge(n, i)
+		t.merge(d, n, i)
 	default:
-		t.merge(n, i-1)
+		t.merge(d, n, i-1)
 	}
 }
 
-func (t *tree) rotateRight(n *node, i int) {
+func (t *tree) rotateRight(d directory, n *node, i int) {
 	left, child := t.ownChild(n, i-1), t.ownChild(n, i)
 	down := n.items[i-1]
 	last := len(left.items) - 1
 	n.items[i-1] = left.items[last]
 	left.items = left.items[:last]
-	child.items = insertAt(child.items, 0, down)
+	child.insert(d, 0, down)
+	n.remark(d)
 	left.live -= n.items[i-1].live()
 	child.live += down.live()
 	if left.children != nil {
@@ -366,12 +250,13 @@ func (t *tree) rotateRight(n *node, i int) {
 	}
 }
 
-func (t *tree) rotateLeft(n *node, i int) {
+func (t *tree) rotateLeft(d directory, n *node, i int) {
 	child, right := t.ownChild(n, i), t.ownChild(n, i+1)
 	down := n.items[i]
 	n.items[i] = right.items[0]
-	right.items = removeAt(right.items, 0)
-	child.items = append(child.items, down)
+	right.remove(0)
+	child.insert(d, len(child.items), down)
+	n.remark(d)
 	right.live -= n.items[i].live()
 	child.live += down.live()
 	if right.children != nil {
@@ -384,27 +269,12 @@ func (t *tree) rotateLeft(n *node, i int) {
 }
 
 // merge joins children i and i+1 of n around the item between them.
-func (t *tree) merge(n *node, i int) {
+func (t *tree) merge(d directory, n *node, i int) {
 	left, right := t.ownChild(n, i), n.children[i+1]
 	left.live += n.items[i].live() + right.live
 	left.items = append(append(left.items, n.items[i]), right.items...)
 	left.children = append(left.children, right.children...)
-	n.items = removeAt(n.items, i)
+	left.remark(d)
+	n.remove(i)
 	n.children = removeAt(n.children, i+1)
-}
-
-func insertAt[T any](s []T, i int, v T) []T {
-	var zero T
-	s = append(s, zero)
-	copy(s[i+1:], s[i:])
-	s[i] = v
-	return s
-}
-
-// removeAt clears what it leaves behind, so that no node stays reachable.
-func removeAt[T any](s []T, i int) []T {
-	var zero T
-	copy(s[i:], s[i+1:])
-	s[len(s)-1] = zero
-	return s[:len(s)-1]
 }

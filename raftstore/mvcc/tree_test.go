@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -81,6 +82,53 @@ func requireCounts(t *testing.T, sn *Snapshot, keys [][]byte, r *rand.Rand) {
 		require.NoError(t, err)
 		require.Equal(t, got.Count, count.Count)
 	}
+}
+
+// Keys that differ late, in zeros only, in length only, or not within the bytes
+// that a node keeps of them.
+func TestTreeOfHostileKeys(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 23))
+	prefixes := []string{"", "\x00", strings.Repeat("p", 60), strings.Repeat("p", 64), strings.Repeat("p", 200), strings.Repeat("\xff", 80)}
+	s := New()
+	var keys [][]byte
+	for range 8000 {
+		key := []byte(prefixes[r.IntN(len(prefixes))])
+		for range r.IntN(12) {
+			key = append(key, "\x00\x01ab\xff"[r.IntN(5)])
+		}
+		if len(key) == 0 {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(keys, key, bytes.Compare)
+		switch {
+		case !found:
+			keys = slices.Insert(keys, at, key)
+			mustPut(t, s, string(key), "")
+		case r.IntN(2) == 0:
+			keys = slices.Delete(keys, at, at+1)
+			_, err := s.Delete(&DeleteRequest{Key: key})
+			require.NoError(t, err)
+		}
+		if r.IntN(500) == 0 {
+			require.NoError(t, s.Compact(s.Revision()))
+			settle(s)
+			checkInvariants(t, s)
+		}
+	}
+	require.Greater(t, len(keys), 3000)
+	got, err := s.Range(&RangeOptions{Key: []byte{0}, End: []byte{0}})
+	require.NoError(t, err)
+	require.Len(t, got.KVs, len(keys))
+	for i, key := range keys {
+		require.Equal(t, key, got.KVs[i].Key)
+		_, ok, err := s.Lookup(key, 0)
+		require.NoError(t, err)
+		require.True(t, ok)
+		_, ok, err = s.Lookup(append(key, 0, 0, 0, 0, 0, 0, 0, 0, 7), 0)
+		require.NoError(t, err)
+		require.False(t, ok)
+	}
+	checkInvariants(t, s)
 }
 
 // Keys that arrive in order leave nodes nearly full: that is half of the
