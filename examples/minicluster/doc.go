@@ -34,7 +34,7 @@
 //	                               Informer ──► Feed per loop (newest change of each object)
 //	   ┌──────────────┬───────────────┬┴─────────────┬──────────────┬───────────────┐
 //	deployment    replicaset     daemonset      endpointslice   nodelifecycle   scheduler ×2
-//	                             statefulset                    tainteviction   (lease + fence)
+//	              disruption     statefulset                    tainteviction   (lease + fence)
 //	                                                            kubelets, heartbeats, proxies
 //
 // # Guarantees
@@ -56,7 +56,7 @@
 // ways, and prunes nothing. Fields that the cluster itself sets are kept.
 // Differs: nodes, volumes, images, probes and load balancers are simulated or absent;
 // notes in the output say where an input asks for more. Kinds that are not in
-// api.Kinds, PodDisruptionBudget and Job among them, are listed and skipped.
+// api.Kinds, Job among them, are listed and skipped.
 // Differs: minReadySeconds, progress deadlines and partitions are not honoured.
 // Differs: preemption never ends a pod that no controller would make again.
 //

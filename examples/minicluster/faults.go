@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
@@ -142,12 +143,13 @@ func (j *job) choose() (string, error) {
 		if n.Object.Metadata.Annotations[control.AnnotationDrain] != "" {
 			return name, nil
 		}
-		actions, _, err := control.Drain(view, name, time.Now())
+		plan, err := control.Drain(view, name, time.Now())
 		if err != nil {
 			return "", err
 		}
-		if n.Object.Ready() && !n.Object.Spec.Unschedulable && len(actions) > most {
-			best, most = name, len(actions)
+		movable := plan.Evicted + len(plan.Wait)
+		if n.Object.Ready() && !n.Object.Spec.Unschedulable && movable > most {
+			best, most = name, movable
 		}
 	}
 	if best == "" {
@@ -183,25 +185,61 @@ func again(err error) bool {
 	return err != nil && !errors.Is(err, context.Canceled)
 }
 
-// evict asks for the end of every pod that a drain moves, until none is left.
+// evict asks for the end of every pod that a drain moves, until none is left. Where
+// a budget holds a pod back it waits for the pod's fellows to be ready elsewhere.
 func (j *job) evict(ctx context.Context) (moved int, err error) {
+	last := time.Now()
+	said := map[string]bool{}
 	for {
 		view, err := control.Snapshot(ctx, j.client)
 		if err != nil {
 			return moved, err
 		}
-		actions, stay, err := control.Drain(view, j.drained, time.Now())
-		if err != nil || len(actions) == 0 {
-			j.stays = stay
+		plan, err := control.Drain(view, j.drained, time.Now())
+		if err != nil {
 			return moved, err
 		}
-		for _, r := range control.CommitAll(ctx, j.client, actions) {
-			if r.Err == nil {
-				moved++
-				j.evicted[r.Action.Writes[0].Key] = true
-			} else if !again(r.Err) {
+		j.stays = append(plan.Stay, plan.Wait...)
+		if len(plan.Actions) == 0 && (len(plan.Wait) == 0 || time.Since(last) > drainPatience) {
+			return moved, nil
+		}
+		for _, r := range control.CommitAll(ctx, j.client, plan.Actions) {
+			if r.Err != nil && !again(r.Err) {
 				return moved, r.Err
 			}
+			if r.Err == nil {
+				last = time.Now()
+				moved += j.noteEvicted(r.Action)
+			}
+		}
+		for _, w := range plan.Wait {
+			if !said[w.Reason] {
+				j.tl.say("operator", "drain waits with pod %s: %s", w.Pod, w.Reason)
+			}
+			said[w.Reason] = true
+		}
+		select {
+		case <-ctx.Done():
+			return moved, context.Cause(ctx)
+		case <-time.After(drainPause):
 		}
 	}
+}
+
+// A drain looks again after drainPause, and gives up on what is held back when
+// nothing has moved for drainPatience.
+const (
+	drainPause    = 50 * time.Millisecond
+	drainPatience = 10 * time.Second
+)
+
+// noteEvicted remembers the pods that an action evicts.
+func (j *job) noteEvicted(a control.Action) (pods int) {
+	for _, w := range a.Writes {
+		if strings.HasPrefix(w.Key, api.Pods.Prefix()) {
+			j.evicted[w.Key] = true
+			pods++
+		}
+	}
+	return pods
 }

@@ -42,7 +42,7 @@ func startPlane(ctx context.Context, m *members, o options, tl *timeline) (*plan
 	p.feed = p.informer.Feed(api.Kinds()...)
 	for _, c := range []control.Controller{
 		&control.Deployments{Seed: o.seed}, &control.ReplicaSets{Seed: o.seed}, &control.DaemonSets{Seed: o.seed},
-		&control.StatefulSets{Seed: o.seed}, &control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{},
+		&control.StatefulSets{Seed: o.seed}, &control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{}, &control.Disruption{},
 		&node.Heartbeats{}, p.proxies,
 	} {
 		p.loop(c, p.env)

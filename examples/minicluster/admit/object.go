@@ -67,6 +67,10 @@ func (c *checker) object(kind api.Kind, raw []byte) (api.ObjectMeta, error) {
 		return with(c, kind, raw, func(s *api.DaemonSet) *api.ObjectMeta { return &s.Metadata }, func(s *api.DaemonSet) {
 			c.workload(nil, s.Spec.Selector, &s.Spec.Template)
 		})
+	case api.Budgets:
+		return with(c, kind, raw, func(b *api.PodDisruptionBudget) *api.ObjectMeta { return &b.Metadata }, func(b *api.PodDisruptionBudget) {
+			c.budget(b)
+		})
 	case api.Services:
 		return with(c, kind, raw, func(s *api.Service) *api.ObjectMeta { return &s.Metadata }, func(s *api.Service) {
 			c.service(s, raw)
@@ -144,13 +148,23 @@ func (c *checker) strategy(s *api.Strategy) {
 		return
 	}
 	c.that(s.Type != "Recreate", "spec.strategy.rollingUpdate", s.RollingUpdate, "want none, since the type is Recreate")
-	c.share("maxSurge", s.RollingUpdate.MaxSurge)
-	c.share("maxUnavailable", s.RollingUpdate.MaxUnavailable)
+	c.share("spec.strategy.rollingUpdate.maxSurge", s.RollingUpdate.MaxSurge)
+	c.share("spec.strategy.rollingUpdate.maxUnavailable", s.RollingUpdate.MaxUnavailable)
+}
+
+func (c *checker) budget(b *api.PodDisruptionBudget) {
+	c.that(b.Spec.MinAvailable == nil || b.Spec.MaxUnavailable == nil, "spec.maxUnavailable", b.Spec.MaxUnavailable,
+		"want none, since minAvailable is set")
+	c.share("spec.minAvailable", b.Spec.MinAvailable)
+	c.share("spec.maxUnavailable", b.Spec.MaxUnavailable)
+	if _, err := selector.Compile(b.Spec.Selector); err != nil {
+		c.note(&FieldError{Field: "spec.selector", Value: b.Spec.Selector, Want: err.Error()})
+	}
 }
 
 func (c *checker) share(field string, v *api.IntOrString) {
 	_, err := v.Share(100, math.Ceil)
-	c.that(err == nil, "spec.strategy.rollingUpdate."+field, v, "want a number that is not negative, or a percentage")
+	c.that(err == nil, field, v, "want a number that is not negative, or a percentage")
 }
 
 func (c *checker) priorityClass(p *api.PriorityClass) {

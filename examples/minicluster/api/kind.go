@@ -29,6 +29,7 @@ var (
 	StatefulSets    = Kind{"apps/v1", "StatefulSet", "statefulsets", true}
 	EndpointSlices  = Kind{"discovery.k8s.io/v1", "EndpointSlice", "endpointslices", true}
 	Leases          = Kind{"coordination.k8s.io/v1", "Lease", "leases", true}
+	Budgets         = Kind{"policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", true}
 	PriorityClasses = Kind{"scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", false}
 )
 
@@ -37,7 +38,7 @@ var (
 // that an owner in the store means that its pods were applied, too.
 func Kinds() []Kind {
 	return []Kind{
-		Namespaces, PriorityClasses, Nodes, Services, EndpointSlices, Pods,
+		Namespaces, PriorityClasses, Nodes, Services, EndpointSlices, Budgets, Pods,
 		ReplicaSets, DaemonSets, StatefulSets, Deployments,
 	}
 }

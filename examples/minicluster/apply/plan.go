@@ -153,6 +153,8 @@ func (p *planner) stored(kind api.Kind, key string) (raw []byte, meta *api.Objec
 		return lookup(p.view.Services, key, func(o *api.Service) *api.ObjectMeta { return &o.Metadata })
 	case api.EndpointSlices:
 		return lookup(p.view.Slices, key, func(o *api.EndpointSlice) *api.ObjectMeta { return &o.Metadata })
+	case api.Budgets:
+		return lookup(p.view.Budgets, key, func(o *api.PodDisruptionBudget) *api.ObjectMeta { return &o.Metadata })
 	case api.Deployments:
 		return lookup(p.view.Deployments, key, func(o *api.Deployment) *api.ObjectMeta { return &o.Metadata })
 	case api.ReplicaSets:

@@ -6,6 +6,6 @@
 // (a client that survives members), loop.go (wait, decide, commit, see it, again).
 //
 // The controllers, one file each: deployment.go, replicaset.go, daemonset.go,
-// statefulset.go, endpointslice.go, nodelifecycle.go, tainteviction.go, scheduler.go
+// statefulset.go, endpointslice.go, nodelifecycle.go, tainteviction.go, disruption.go, scheduler.go
 // (with schedcache.go) and, as an operator uses it, drain.go.
 package control

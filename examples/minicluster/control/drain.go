@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
+	"github.com/orchcore/orchcore/qos"
 )
 
 // Stay is a pod that a drain leaves on the node, and why.
@@ -34,26 +35,106 @@ func Cordon(n *Stored[api.Node], closed bool) (a Action, ok bool, err error) {
 	return a, true, err
 }
 
+// Plan is what a drain does next: evictions to ask for now, pods whose budgets do
+// not allow that yet, and pods that stay.
+type Plan struct {
+	Actions []Action
+	Evicted int // pods in Actions
+	Wait    []Stay
+	Stay    []Stay
+}
+
 // Drain evicts what can be made again elsewhere from a node, as kubectl drain does
 // with --ignore-daemonsets: static pods belong to the kubelet, daemon pods would
-// come back to the same node, and a pod that nobody manages would be lost.
-func Drain(view *View, node string, now time.Time) (actions []Action, stay []Stay, err error) {
+// come back to the same node, and a pod that nobody manages would be lost. Each
+// eviction is charged to the pod's budget in the transaction that asks for it.
+func Drain(view *View, node string, now time.Time) (*Plan, error) {
+	plan := &Plan{}
+	charges := map[string]*charge{}
 	for p := range view.Pods.All() {
 		if p.Object.Spec.NodeName != node || p.Object.Metadata.Deleting() {
 			continue
 		}
-		meta := &p.Object.Metadata
+		name := p.Object.Metadata.Namespace + "/" + p.Object.Metadata.Name
 		if reason := staysBecause(view, &p.Object); reason != "" {
-			stay = append(stay, Stay{Pod: meta.Namespace + "/" + meta.Name, Reason: reason})
+			plan.Stay = append(plan.Stay, Stay{Pod: name, Reason: reason})
 			continue
 		}
 		a, err := DeletePod("evict", p, now)
 		if err != nil {
-			return nil, nil, fmt.Errorf("drain %s: %w", node, err)
+			return nil, fmt.Errorf("drain %s: %w", node, err)
 		}
-		actions = append(actions, a)
+		switch c, why, err := allow(view, p, charges, now); {
+		case err != nil:
+			return nil, fmt.Errorf("drain %s: %w", node, err)
+		case why != "":
+			plan.Wait = append(plan.Wait, Stay{Pod: name, Reason: why})
+			continue
+		case c != nil:
+			c.evictions = append(c.evictions, a.Writes...)
+		default:
+			plan.Actions = append(plan.Actions, a)
+		}
+		plan.Evicted++
 	}
-	return actions, stay, nil
+	for _, key := range sortedKeys(charges) {
+		a, err := charges[key].action()
+		if err != nil {
+			return nil, fmt.Errorf("drain %s: %w", node, err)
+		}
+		if len(a.Writes) > 1 {
+			plan.Actions = append(plan.Actions, a)
+		}
+	}
+	return plan, nil
+}
+
+// charge gathers the evictions under one budget.
+type charge struct {
+	stored    *Stored[api.PodDisruptionBudget]
+	before    qos.BudgetStatus
+	budget    *qos.Budget
+	evictions []Write
+}
+
+// action is the evictions and the budget that has paid for them, together.
+func (c *charge) action() (Action, error) {
+	a, _, err := budgetStatus("evict", c.stored, &c.before, &c.budget.Status)
+	a.Writes = append(a.Writes, c.evictions...)
+	return a, err
+}
+
+// allow asks the budgets that cover a pod. It returns the charge to add the eviction
+// to, or why the pod may not go now, or neither if no budget minds.
+func allow(view *View, p *Stored[api.Pod], charges map[string]*charge, now time.Time) (c *charge, why string, err error) {
+	pod, err := decodeWire[qos.Pod](p.Key, p.Raw)
+	if err != nil {
+		return nil, "", err
+	}
+	var covering []*qos.Budget
+	for b := range view.Budgets.All() {
+		if !covers(&b.Object, &p.Object) {
+			continue
+		}
+		if c = charges[b.Key]; c == nil {
+			budget, err := decodeWire[qos.Budget](b.Key, b.Raw)
+			if err != nil {
+				return nil, "", err
+			}
+			c = &charge{stored: b, before: budget.Status, budget: budget}
+			charges[b.Key] = c
+		}
+		covering = append(covering, c.budget)
+	}
+	charged, err := qos.Evict(pod, covering, now)
+	switch {
+	case err != nil:
+		return nil, err.Error(), nil
+	case charged == nil:
+		return nil, "", nil
+	}
+	c.budget = charged
+	return c, "", nil
 }
 
 func staysBecause(view *View, p *api.Pod) string {

@@ -176,11 +176,11 @@ kind: Pod
 metadata: {name: elsewhere, namespace: shop}
 spec: {nodeName: b, containers: [{name: c}]}
 `)
-	actions, stay, err := control.Drain(view, "a", now)
+	plan, err := control.Drain(view, "a", now)
 	require.NoError(t, err)
-	require.Len(t, actions, 4, "the deployment's pods, and the one that is done")
+	require.Equal(t, 4, plan.Evicted, "the deployment's pods, and the one that is done")
 	reasons := map[string]string{}
-	for _, s := range stay {
+	for _, s := range plan.Stay {
 		reasons[strings.Split(s.Pod, "/")[1]] = s.Reason
 	}
 	require.Len(t, reasons, 5)
@@ -188,10 +188,10 @@ spec: {nodeName: b, containers: [{name: c}]}
 	require.Contains(t, reasons["static"], "static pod")
 	require.Contains(t, reasons["orphan"], "ReplicaSet gone is not in this cluster")
 	require.Contains(t, reasons["job"], "Job j is not in this cluster")
-	viewtest.Commit(t, view, actions)
-	actions, _, err = control.Drain(view, "a", now)
+	viewtest.Commit(t, view, plan.Actions)
+	plan, err = control.Drain(view, "a", now)
 	require.NoError(t, err)
-	require.Empty(t, actions, "asking once is enough")
+	require.Empty(t, plan.Actions, "asking once is enough")
 }
 
 func TestCordon(t *testing.T) {
@@ -206,4 +206,70 @@ func TestCordon(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, ok, "it is so already")
 	}
+}
+
+const budget = `
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: shop, uid: b1, generation: 1}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: web}}}
+`
+
+// Under a budget of one a drain takes pod after pod, each when the one before has
+// been replaced, and says why it waits.
+func TestDrainKeepsToBudgets(t *testing.T) {
+	view := viewtest.New(t, readyNode+"---"+web+"---"+budget)
+	controllers := []control.Controller{&control.Deployments{}, &control.ReplicaSets{}, &control.Disruption{}}
+	rest(t, view, controllers...)
+	for _, key := range podKeys(view) {
+		setPod(t, view, key, ready("a"))
+	}
+	rest(t, view, controllers...)
+	for moved := range 3 {
+		plan, err := control.Drain(view, "a", now)
+		require.NoError(t, err)
+		require.Equal(t, 1, plan.Evicted)
+		require.Len(t, plan.Actions, 1)
+		require.Len(t, plan.Actions[0].Writes, 2, "the pod and the budget it is charged to, together")
+		require.Len(t, plan.Wait, 2-moved)
+		viewtest.Commit(t, view, plan.Actions)
+		blocked, err := control.Drain(view, "a", now)
+		require.NoError(t, err)
+		require.Zero(t, blocked.Evicted)
+		require.Len(t, blocked.Wait, 2-moved)
+		for _, w := range blocked.Wait {
+			require.Contains(t, w.Reason, "disruption budget")
+		}
+		for _, key := range podKeys(view) {
+			if p := view.Pods[key]; p.Object.Metadata.Deleting() {
+				viewtest.Write(t, view, control.Write{Key: key})
+			}
+		}
+		rest(t, view, controllers...)
+		for _, key := range podKeys(view) {
+			if p := view.Pods[key]; p.Object.Spec.NodeName == "" {
+				setPod(t, view, key, ready("b"))
+			}
+		}
+		rest(t, view, controllers...)
+	}
+	plan, err := control.Drain(view, "a", now)
+	require.NoError(t, err)
+	require.Empty(t, plan.Actions)
+	require.Empty(t, plan.Wait)
+}
+
+func TestBudgetsThatCannotBeComputedAllowNothing(t *testing.T) {
+	view := viewtest.New(t, readyNode+"---"+budget+`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: orphan, namespace: shop, labels: {app: web}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: gone, uid: u, controller: true}]}
+spec: {nodeName: a, containers: [{name: c}]}
+status: {phase: Running, conditions: [{type: Ready, status: "True"}]}
+`)
+	rest(t, view, &control.Disruption{})
+	raw := string(view.Budgets["/registry/poddisruptionbudgets/shop/web"].Raw)
+	require.Contains(t, raw, "SyncFailed")
+	require.Contains(t, raw, `"disruptionsAllowed":0`)
 }

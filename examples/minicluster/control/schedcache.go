@@ -40,6 +40,7 @@ func (m *mirror) sync(view *View) error {
 		syncTable(m, present, view.Services, func(s *scheduler.Service) error { return m.cache.SetService(s) }),
 		syncTable(m, present, view.ReplicaSets, func(s *scheduler.ReplicaSet) error { return m.cache.SetReplicaSet(s) }),
 		syncTable(m, present, view.StatefulSets, func(s *scheduler.StatefulSet) error { return m.cache.SetStatefulSet(s) }),
+		syncTable(m, present, view.Budgets, func(b *scheduler.PodDisruptionBudget) error { return m.cache.SetPodDisruptionBudget(b) }),
 		syncTable(m, present, view.Nodes, m.setNode),
 		m.syncPods(view, present),
 	)
@@ -140,6 +141,8 @@ func (m *mirror) forget(key string) {
 		m.cache.RemoveReplicaSet(namespace, name)
 	case api.StatefulSets.Plural:
 		m.cache.RemoveStatefulSet(namespace, name)
+	case api.Budgets.Plural:
+		m.cache.RemovePodDisruptionBudget(namespace, name)
 	case api.Nodes.Plural:
 		_ = m.cache.RemoveNode(name) // it was refused when it came: then it is not there
 	case api.Pods.Plural:

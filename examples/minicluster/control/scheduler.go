@@ -63,7 +63,7 @@ func (c *Scheduler) Name() string { return "scheduler" }
 
 // Kinds implements Controller.
 func (c *Scheduler) Kinds() []api.Kind {
-	return []api.Kind{api.Nodes, api.Pods, api.Namespaces, api.Services, api.ReplicaSets, api.StatefulSets}
+	return []api.Kind{api.Nodes, api.Pods, api.Namespaces, api.Services, api.ReplicaSets, api.StatefulSets, api.Budgets}
 }
 
 // Reconcile implements Controller.

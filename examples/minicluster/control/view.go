@@ -44,6 +44,7 @@ type View struct {
 	Leases          Table[api.Lease]
 	Services        Table[api.Service]
 	Slices          Table[api.EndpointSlice]
+	Budgets         Table[api.PodDisruptionBudget]
 	Deployments     Table[api.Deployment]
 	ReplicaSets     Table[api.ReplicaSet]
 	DaemonSets      Table[api.DaemonSet]
@@ -60,6 +61,7 @@ func NewView() *View {
 		Leases:          Table[api.Lease]{},
 		Services:        Table[api.Service]{},
 		Slices:          Table[api.EndpointSlice]{},
+		Budgets:         Table[api.PodDisruptionBudget]{},
 		Deployments:     Table[api.Deployment]{},
 		ReplicaSets:     Table[api.ReplicaSet]{},
 		DaemonSets:      Table[api.DaemonSet]{},
@@ -121,6 +123,8 @@ func (v *View) table(plural string) table {
 		return v.Services
 	case api.EndpointSlices.Plural:
 		return v.Slices
+	case api.Budgets.Plural:
+		return v.Budgets
 	case api.Deployments.Plural:
 		return v.Deployments
 	case api.ReplicaSets.Plural:

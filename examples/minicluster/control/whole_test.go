@@ -38,7 +38,7 @@ func TestShopSettles(t *testing.T) {
 	informer := control.NewInformer(kv)
 	for _, c := range []control.Controller{
 		&control.Deployments{}, &control.ReplicaSets{}, &control.DaemonSets{}, &control.StatefulSets{},
-		&control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{}, sched,
+		&control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{}, &control.Disruption{}, sched,
 		&node.Fleet{Pace: node.DefaultPace()}, &node.Heartbeats{},
 	} {
 		feed := informer.Feed(c.Kinds()...)

@@ -113,6 +113,8 @@ func TestBrokenManifests(t *testing.T) {
 		{"key twice", strings.Replace(deployment, "replicas: 3", "replicas: 3\n  replicas: 4", 1), 1, "", "", "", "already set"},
 		{"unclosed", "apiVersion: {v1\n", 1, "", "", "", "not YAML"},
 		{"latin-1", "apiVersion: v1\nkind: Pod\nmetadata: {name: caf\xe9}\n", 0, "", "", "", "not UTF-8"},
+		{"budget of both kinds", "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\nspec: {minAvailable: 1, maxUnavailable: 1}\n", 1, "PodDisruptionBudget default/a", "spec.maxUnavailable", "1", "want none"},
+		{"budget of lots", "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\nspec: {minAvailable: lots}\n", 1, "PodDisruptionBudget default/a", "spec.minAvailable", `"lots"`, "percentage"},
 		{"two controllers", "apiVersion: v1\nkind: Pod\nmetadata: {name: a, ownerReferences: [{kind: A, name: a, controller: true}, {kind: B, name: b, controller: true}]}\nspec: {containers: [{name: c}]}\n", 1, "Pod default/a", "metadata.ownerReferences[1].controller", "true", "one controller only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

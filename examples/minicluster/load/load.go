@@ -13,6 +13,7 @@ import (
 	"github.com/orchcore/orchcore/examples/minicluster/admit"
 	"github.com/orchcore/orchcore/examples/minicluster/api"
 	"github.com/orchcore/orchcore/proxyrules"
+	"github.com/orchcore/orchcore/qos"
 	"github.com/orchcore/orchcore/scheduler"
 )
 
@@ -276,6 +277,10 @@ func wireTypes(kind api.Kind) []reflect.Type {
 		return []reflect.Type{reflect.TypeFor[api.Service](), reflect.TypeFor[proxyrules.Service]()}
 	case api.EndpointSlices:
 		return []reflect.Type{reflect.TypeFor[api.EndpointSlice](), reflect.TypeFor[proxyrules.EndpointSlice]()}
+	case api.Budgets:
+		return []reflect.Type{
+			reflect.TypeFor[api.PodDisruptionBudget](), reflect.TypeFor[scheduler.PodDisruptionBudget](), reflect.TypeFor[qos.Budget](),
+		}
 	case api.Deployments:
 		return []reflect.Type{reflect.TypeFor[api.Deployment](), template}
 	case api.ReplicaSets:
