@@ -210,6 +210,9 @@ func (w *ruleWords) option(not bool) error {
 		if !ok {
 			return w.fail("-p", "expected tcp, udp or sctp")
 		}
+		if !not {
+			w.r.about.protocol = proto
+		}
 		return w.add(not, func(_ *Program, pk *packet) bool { return pk.protocol == proto })
 	case "-d", "-s":
 		return w.address(not, name == "-s")
@@ -218,6 +221,7 @@ func (w *ruleWords) option(not bool) error {
 		if err != nil {
 			return w.fail("--dport", "expected a port")
 		}
+		w.r.about.port = uint16(port)
 		return w.add(not, func(_ *Program, pk *packet) bool { return pk.port == uint16(port) })
 	case "--dst-type", "--src-type":
 		if w.next() != "LOCAL" {
@@ -256,14 +260,16 @@ func (w *ruleWords) address(not, source bool) error {
 		if !isIP {
 			return w.fail(text, "expected an address or range")
 		}
-		prefix = netip.PrefixFrom(ip, ip.BitLen())
+		prefix = hostPrefix(ip)
 	}
-	return w.add(not, func(_ *Program, pk *packet) bool {
-		if source {
+	if source {
+		return w.add(not, func(_ *Program, pk *packet) bool {
+			pk.compared(prefix)
 			return prefix.Contains(pk.src)
-		}
-		return prefix.Contains(pk.dst)
-	})
+		})
+	}
+	w.r.about.addr = prefix
+	return w.add(not, func(_ *Program, pk *packet) bool { return prefix.Contains(pk.dst) })
 }
 
 func (w *ruleWords) maskedWord() (value, mask uint32, err error) {

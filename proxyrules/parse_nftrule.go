@@ -211,7 +211,17 @@ func (p *nftParser) address(r *rule, family string) error {
 	if err != nil {
 		return err
 	}
-	return r.match(func(_ *Program, pk *packet) bool { return prefixesContain(ranges, of(pk)) != not })
+	if field == "daddr" && len(ranges) > 0 {
+		r.about.addr = ranges[0]
+	}
+	return r.match(func(_ *Program, pk *packet) bool {
+		for _, p := range ranges {
+			if field == "saddr" {
+				pk.compared(p)
+			}
+		}
+		return prefixesContain(ranges, of(pk)) != not
+	})
 }
 
 // ranges reads one address or range, or a set of them in braces.
@@ -225,7 +235,7 @@ func (p *nftParser) ranges() ([]netip.Prefix, error) {
 			if !isIP {
 				return p.fail(text, "expected an address or range")
 			}
-			prefix = netip.PrefixFrom(ip, ip.BitLen())
+			prefix = hostPrefix(ip)
 		}
 		out = append(out, prefix)
 		p.accept(",")
@@ -276,7 +286,12 @@ func (p *nftParser) tuple(r *rule, first string) error {
 	if !ok || p.program.sets[set] == nil {
 		return p.fail(set, "expected vmap, or a set that was added")
 	}
-	return r.match(func(prog *Program, pk *packet) bool { return prog.sets[set][key(pk)] })
+	return r.match(func(prog *Program, pk *packet) bool {
+		if pk.dst.IsValid() {
+			pk.compared(hostPrefix(pk.dst)) // sets with sources in them are about hairpins
+		}
+		return prog.sets[set][key(pk)]
+	})
 }
 
 var nftFields = map[string]func(*packet) string{

@@ -48,6 +48,14 @@ type rule struct {
 	chance  float64 // of a statistic match; 1 without
 	marks   []markOp
 	act     action
+	about   target // what the matches say about the destination
+}
+
+// target is a class of destinations. Its zero values mean any.
+type target struct {
+	addr     netip.Prefix
+	port     uint16
+	protocol Protocol
 }
 
 type match func(*Program, *packet) bool
@@ -92,7 +100,17 @@ type packet struct {
 	mark       uint32
 	dnat, masq bool
 	env        *Environment
+	sources    map[netip.Prefix]bool // if not nil, collects what the source was compared with
 }
+
+// compared notes that the source was compared with a range.
+func (pk *packet) compared(p netip.Prefix) {
+	if pk.sources != nil {
+		pk.sources[p] = true
+	}
+}
+
+func hostPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // Environment is what a rule text leaves to the machine it runs on.
 type Environment struct {
@@ -118,9 +136,13 @@ type Outcome struct {
 // backends on the machine itself, which packets from outside reach without
 // passing there.
 func (p *Program) Run(f Flow, env Environment) ([]Outcome, error) {
+	return p.run(f, env, nil)
+}
+
+func (p *Program) run(f Flow, env Environment, sources map[netip.Prefix]bool) ([]Outcome, error) {
 	start := packet{
 		protocol: f.Protocol, src: f.Source.Addr().Unmap(), dst: f.Destination.Addr().Unmap(),
-		port: f.Destination.Port(), env: &env,
+		port: f.Destination.Port(), env: &env, sources: sources,
 	}
 	if !start.src.IsValid() || !start.dst.IsValid() {
 		return nil, fmt.Errorf("%w: %v to %v", ErrFlow, f.Source, f.Destination)
