@@ -58,7 +58,8 @@ func suite(corners []script, generate func(r *rand.Rand) script) compare.Suite {
 		}, {
 			Differs: "a key deleted and put again in one revision survives a compaction at that revision",
 			Applies: func(c script, d compare.Disagreement) bool {
-				return d.Part == "range" && strings.HasPrefix(d.Upstream, "panic: range failed to find revision pair")
+				// Whatever reads the key: etcd's index has it, its table does not.
+				return strings.HasPrefix(d.Upstream, "panic: range failed to find revision pair")
 			},
 		}, {
 			Differs: "a comparison with an unknown target or operator is refused",
