@@ -1,12 +1,15 @@
-// Package qos decides about resources on one node: which class of service a pod
-// is in and what it requests as a whole.
+// Package qos decides about the resources of one node: which class of service a
+// pod is in, what the kernel is told about it, who has to leave when something
+// runs out, and who may be made to leave on purpose.
 //
 // # Problem
 //
 // A node promises resources to pods and has less than they may use. What a pod
 // is promised, and who suffers when promises meet reality, follows from the
 // requests and limits in its spec by rules that Kubernetes spreads over the API
-// server, the scheduler and the kubelet. Here they are pure functions.
+// server, the kubelet and several controllers, most of them unexported and some
+// surprising: the kubelet's eviction does not look at QoS classes at all. Here
+// they are pure functions that can also say why.
 //
 // # Terms
 //
@@ -15,14 +18,36 @@
 //   - Sidecar: an init container that keeps running (restartPolicy Always).
 //   - Pod level: requests and limits of the pod as a whole, which replace those of
 //     its containers (KEP-2837).
+//   - Signal: something that can run out, such as memory.available; a threshold
+//     is crossed while less of it is available than its value.
+//   - Hard and soft threshold: evicts at once; evicts after a grace period.
+//   - Working set: memory in use, less the file cache that nobody has touched
+//     lately.
+//   - Critical pod: static, mirror, or of priority 2,000,000,000 and more.
+//   - Budget: a PodDisruptionBudget.
 //
 // # Algorithm
 //
-// A class takes one pass over the containers, O(entries): when every container's
+// Class: one pass over the containers, O(entries). When every container's
 // requests are on the same side of its limits the class is known; only where
 // containers differ in opposite directions the sums are needed (Classifier is
 // that definition). Requests and Limits take the larger of the running pod and
 // of each step of its initialisation (KEP-753).
+//
+// Eviction: an Evictor makes passes. A threshold counts as crossed while less is
+// available than its value or, once it was acted on, than its value and minimum
+// reclaim. Crossed thresholds set conditions at once and for the transition
+// period after; those that were crossed for their grace period, with a fresh
+// measurement, are acted on: the first in order is chosen, what the node can
+// delete without hurting a pod is deleted, and if that does not do, one pod goes.
+// Pods are compiled into Candidates, whose place is a Key: no statistics first,
+// then those that exceed their request, then lower priority, then larger use
+// less request (for processes: priority, then their number). Rank sorts keys in
+// O(n log n); First finds the victim in O(n).
+//
+// Critical-pod preemption chooses, class by class from Guaranteed down, greedily
+// by the distance between requests and shortage: O(victims · pods · shortages).
+// TaintEvictor is a heap of departures, Zones a token bucket per zone.
 //
 // # Data layout
 //
@@ -32,11 +57,22 @@
 //	                                                          └ Limits   Amounts
 //	Amounts: a short slice of {name, Quantity}, the JSON object {"cpu": "1", …}
 //
+//	Pod ──Compile──► Candidate{requests, priority, critical} ──KeyFor(signal)──► Key
+//	PodStats ─Observe─┘       {working set, disk by part, processes}
+//
+//	rankKey: ┌─33────────┬─32──────────┬─31…0────────────────┐┌────────┐┌───────┐
+//	         │ has stats │ within req. │ priority, unsigned  ││ excess ││ index │
+//	         └───────────┴─────────────┴─────────────────────┘└────────┘└───────┘
+//
 // # Guarantees
 //
-// Functions are pure: they change no argument, hold no state and may run
-// concurrently. ClassOf and Classifier allocate nothing. Results do not depend on
-// the order of a JSON object's keys.
+// Functions are pure: they change no argument and may run concurrently. Evictor,
+// TaintEvictor and Zones hold state, have no clock and start no goroutine; one
+// goroutine at a time may use each. The same inputs give the same outputs: orders
+// are total, and neither map order nor the order of a JSON object's keys shows.
+// ClassOf, Classifier, RequestOf, Observe, KeyFor and First allocate nothing.
+// Sums saturate instead of wrapping. LinuxNode and CgroupMemory read files of the
+// system that they run on; nothing else does I/O.
 //
 // # Differences from upstream
 //
@@ -91,12 +127,29 @@
 // Differs: tolerationSeconds saturate at 292 years, where upstream's product
 // wraps.
 //
+// Differs: percentages of budgets saturate at 2^31, where upstream's conversion
+// wraps.
+//
 // # Sources
 //
-// Kubernetes v1.36.3: pkg/apis/core/v1/helper/qos, pkg/apis/core/v1/defaults.go;
-// component-helpers resource. KEP-753 (sidecars), KEP-2837 (pod-level resources).
+// Kubernetes v1.36.3: pkg/apis/core/v1/helper/qos, pkg/apis/core/v1/defaults.go,
+// pkg/kubelet/{qos,cm,eviction,preemption,nodestatus}, pkg/controller/
+// {tainteviction,nodelifecycle,disruption}, pkg/registry/core/pod/storage;
+// component-helpers resource; opencontainers/cgroups v0.0.6 (WeightQuadratic).
+// KEP-753 (sidecars), KEP-2570 (Memory QoS), KEP-2837 (pod-level resources).
+// What drain skips and asks consent for is general knowledge of kubectl.
+//
+// # Not here
+//
+// Swap, exclusive cpus and in-place resize (requests are those of the spec). The
+// tolerations Lt and Gt match nothing, as with upstream's default gates.
 //
 // # Reading order
 //
-// wire.go, class.go, defaults.go, request.go, decode.go; then qos/resource.
+// Classes: wire.go, class.go, defaults.go, request.go, decode.go; then
+// qos/resource. Parameters: critical.go, oom.go, cgroup.go, allocatable.go.
+// Eviction: signal.go, threshold.go, stats.go, rank.go, evictor.go (its type
+// comment draws a pass), eviction.go, explain.go; testdata/evictor.txt shows it
+// at work. Control plane: preempt.go, taintevict.go, zone.go, budget.go,
+// drain.go. Measuring: observe_linux.go.
 package qos

@@ -25,6 +25,7 @@ func Parity() compare.Area {
 			preemptSuite(),
 			taintSuite(),
 			zoneSuite(),
+			budgetSuite(),
 		},
 	}
 }
