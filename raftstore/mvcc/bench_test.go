@@ -151,6 +151,40 @@ func BenchmarkWatchFanOut(b *testing.B) {
 	}
 }
 
+// BenchmarkWatchCatchUp is a watcher that starts at the beginning of a history,
+// all of it of one key.
+func BenchmarkWatchCatchUp(b *testing.B) {
+	for _, records := range []int{1000, 100_000} {
+		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) {
+			s := New()
+			for range records {
+				mustPut(b, s, "busy", "value")
+			}
+			b.ReportAllocs()
+			events := 0
+			for b.Loop() {
+				w, err := s.Watch(WatchOptions{Key: []byte("busy"), StartRevision: 2, PrevKV: true})
+				require.NoError(b, err)
+				seen := 0
+				for {
+					batch, ok, err := w.Poll()
+					if err != nil {
+						b.Fatal(err)
+					}
+					if !ok {
+						break
+					}
+					seen += len(batch.Events)
+				}
+				w.Close()
+				require.Equal(b, records, seen)
+				events += seen
+			}
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
 func BenchmarkImage(b *testing.B) {
 	const n = 100_000
 	s, _ := benchStore(b, n)

@@ -96,13 +96,26 @@ func (v *view) lookup(key []byte, revision int64) (KeyValue, bool, error) {
 	return v.keyValue(ver), true, nil
 }
 
-// previous returns the pair that key had before revision, or nil when it did
-// not exist or that is below the floor.
-func (v *view) previous(key []byte, revision int64) *KeyValue {
-	if revision-1 < v.floor {
+// previous returns the pair that a record's key had before the revision of the
+// record, or nil when it did not exist or that is below the floor. It follows
+// the record's own chain: to come down from the newest version would make a
+// watch that catches up on one busy key quadratic.
+func (v *view) previous(r *record) *KeyValue {
+	if r.main-1 < v.floor {
 		return nil
 	}
-	ver, ok := v.get(key, revision-1)
+	ver, ok := version{}, false
+	p := r.prev
+	for p >= v.history.start && v.history.at(p).main == r.main {
+		p = v.history.at(p).prev
+	}
+	if p >= v.history.start {
+		old := v.history.at(p)
+		ver, ok = old.asVersion(), old.create != 0
+	} else {
+		it := v.root.get(v.dir, v.dir.key(r.entry)).item()
+		ver, ok = it.base(), it.create != 0
+	}
 	if !ok {
 		return nil
 	}

@@ -197,7 +197,7 @@ func (w *Watcher) event(v *view, r *record) Event {
 		e = Event{KV: v.keyValue(r.asVersion())}
 	}
 	if w.options.PrevKV && !e.IsCreate() {
-		e.PrevKV = v.previous(e.KV.Key, r.main)
+		e.PrevKV = v.previous(r)
 	}
 	return e
 }
