@@ -69,7 +69,7 @@ func TestFilterAllocs(t *testing.T) {
 		p, err := CompilePod(decodeAs[Pod](t, fmt.Sprintf(`{"metadata":{"name":"p"},"spec":{
 			"containers":[{"name":"c","resources":{"requests":{"cpu":%q}}}]}}`, cpu)))
 		require.NoError(t, err)
-		s.cycle.begin(c, s.profiles[DefaultSchedulerName], p, c.refresh())
+		s.cycle.begin(s, s.profiles[DefaultSchedulerName], p, c.refresh())
 		s.cycle.preFilter()
 		n := s.cycle.Nodes[0]
 		require.Zero(t, testing.AllocsPerRun(100, func() { s.cycle.filter(n) }))

@@ -36,7 +36,8 @@ type Config struct {
 	PercentageOfNodesToScore int
 	// TieBreak chooses among the best nodes.
 	TieBreak TieBreak
-	// Seed is for TieRandom.
+	// Seed is for TieRandom and for the random start of a bounded search for
+	// preemption.
 	Seed uint64
 }
 

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/orchcore/orchcore/selector"
@@ -17,6 +18,7 @@ type Cycle struct {
 
 	cache   *Cache
 	profile *profile
+	rng     *rand.Rand
 	// skipFilter and skipScore say, by plugin number, which plugins have
 	// nothing to do with the pod.
 	skipFilter []bool
@@ -54,10 +56,10 @@ func (c *Cycle) NamespaceLabels(name string) (labels selector.Labels, ok bool) {
 }
 
 // begin readies the cycle for a pod.
-func (c *Cycle) begin(cache *Cache, p *profile, pod *PodInfo, nodes []*NodeInfo) {
+func (c *Cycle) begin(s *Scheduler, p *profile, pod *PodInfo, nodes []*NodeInfo) {
 	n := len(p.plugins)
 	*c = Cycle{
-		Pod: pod, Nodes: nodes, cache: cache, profile: p,
+		Pod: pod, Nodes: nodes, cache: s.config.Cache, profile: p, rng: s.rng,
 		skipFilter: slices.Grow(c.skipFilter[:0], n)[:n],
 		skipScore:  slices.Grow(c.skipScore[:0], n)[:n],
 		filters:    c.filters[:0],

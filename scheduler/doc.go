@@ -81,9 +81,9 @@
 // Differs: pods that have ended are dropped by the Cache; upstream's informer
 // filters them.
 //
-// Differs: preemption tries every node that it may help, and of equally good
-// ones takes the first in scan order. Upstream tries a random tenth, at least
-// 100, and takes any.
+// Differs: preemption tries every node that it may help unless PreemptionArgs
+// say otherwise, and of equally good ones takes the first in scan order.
+// Upstream tries a random tenth, at least 100, and takes any.
 //
 // Differs: of equally small volumes the first by name is bound; upstream takes
 // any.

@@ -59,7 +59,7 @@ func (s *Scheduler) Explain(pod *Pod) (*Explanation, error) {
 	if len(nodes) == 0 {
 		return nil, ErrNoNodes
 	}
-	s.cycle.begin(cache, profile, p, nodes)
+	s.cycle.begin(s, profile, p, nodes)
 	return s.explain(&s.cycle)
 }
 

@@ -3,14 +3,22 @@ package scheduler
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sort"
 	"time"
 )
 
-// PreemptionArgs are the arguments of the DefaultPreemption plugin. There are
-// none yet: every node that could help is tried.
-type PreemptionArgs struct{}
+// PreemptionArgs are the arguments of the DefaultPreemption plugin. The zero
+// value tries every node that preemption may cure. Upstream's defaults are 10
+// and 100.
+type PreemptionArgs struct {
+	// MinCandidatesPercent, of the nodes that may be cured, and MinCandidates
+	// bound the search: it starts at a random node and ends when the larger of
+	// the two is found, with at least one candidate that violates no budget.
+	MinCandidatesPercent int
+	MinCandidates        int
+}
 
 // Nomination is a node that will have room for the pod once the victims are
 // gone.
@@ -46,16 +54,38 @@ type candidate struct {
 }
 
 // defaultPreemption makes room by removing less important pods from one node.
-type defaultPreemption struct{}
+type defaultPreemption struct {
+	args PreemptionArgs
+}
 
-func (defaultPreemption) Name() string { return "DefaultPreemption" }
+func newPreemption(args PreemptionArgs) (*defaultPreemption, error) {
+	if p := args.MinCandidatesPercent; p < 0 || p > 100 {
+		return nil, configError("Preemption.MinCandidatesPercent", fmt.Sprint(p), "0 to 100")
+	}
+	if n := args.MinCandidates; n < 0 {
+		return nil, configError("Preemption.MinCandidates", fmt.Sprint(n), "0 or more")
+	}
+	return &defaultPreemption{args}, nil
+}
+
+func (*defaultPreemption) Name() string { return "DefaultPreemption" }
+
+// sample returns how many candidates are enough among n nodes, and with which
+// node to begin.
+func (pl *defaultPreemption) sample(n int, rng *rand.Rand) (want, start int) {
+	if pl.args == (PreemptionArgs{}) || n == 0 {
+		return n, 0
+	}
+	want = max(n*pl.args.MinCandidatesPercent/100, pl.args.MinCandidates)
+	return min(want, n), rng.IntN(n)
+}
 
 // PostFilter nominates the best candidate.
-func (defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, Status) {
+func (pl *defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, Status) {
 	if message := c.ineligible(fit); message != "" {
 		return nil, unhelpful(message)
 	}
-	candidates, rejections := c.dryRun(fit)
+	candidates, rejections := c.dryRun(fit, pl)
 	if len(candidates) == 0 {
 		for i := range rejections {
 			if v := &rejections[i].Status; v.Code == Failed {
@@ -123,14 +153,23 @@ func (p *PodInfo) preempted() bool {
 	return false
 }
 
-// dryRun tries every node that was rejected for a reason that preemption may
-// cure.
-func (c *Cycle) dryRun(fit *FitError) (candidates []candidate, rejections []Rejection) {
+// dryRun tries the nodes that were rejected for a reason which preemption may
+// cure: all of them, or as many as pl asks for.
+func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candidate, rejections []Rejection) {
+	var nodes []*NodeInfo
 	curable := fit.curable()
 	for _, n := range c.Nodes {
-		if !curable[n.Name] && fit.PreFilter.Code != Unschedulable {
-			continue
+		if curable[n.Name] || fit.PreFilter.Code == Unschedulable {
+			nodes = append(nodes, n)
 		}
+	}
+	want, start := pl.sample(len(nodes), c.rng)
+	harmless := 0
+	for i := range nodes {
+		if harmless > 0 && len(candidates) >= want {
+			break
+		}
+		n := nodes[(start+i)%len(nodes)]
 		found, v, plugin := c.victimsOn(n)
 		if v.Code == Success && len(found.victims) == 0 {
 			v = Status{Code: Failed, Err: fmt.Errorf("expected at least one victim pod on node %q", n.Name)}
@@ -140,6 +179,9 @@ func (c *Cycle) dryRun(fit *FitError) (candidates []candidate, rejections []Reje
 			continue
 		}
 		candidates = append(candidates, found)
+		if found.violations == 0 {
+			harmless++
+		}
 	}
 	return candidates, rejections
 }
@@ -299,8 +341,9 @@ func (d *candidate) earliestStart() int64 {
 	return earliest.UnixNano()
 }
 
-// DryRunPreemption says which pods would have to go for the pod to fit. When
-// it fits anyway the result is not eligible. The errors are those of Schedule.
+// DryRunPreemption says which pods would have to go for the pod to fit, on
+// every node, whatever PreemptionArgs say. When it fits anyway the result is
+// not eligible. The errors are those of Schedule.
 func (s *Scheduler) DryRunPreemption(pod *Pod) (*Preemption, error) {
 	p, err := s.config.Cache.compile(pod)
 	if err != nil {
@@ -320,7 +363,7 @@ func (s *Scheduler) DryRunPreemption(pod *Pod) (*Preemption, error) {
 		return nil, ErrNoNodes
 	}
 	c := &s.cycle
-	c.begin(cache, profile, p, nodes)
+	c.begin(s, profile, p, nodes)
 	start := s.start
 	fit, _, err := s.feasibleNodes(c)
 	s.start = start
@@ -339,7 +382,7 @@ func (c *Cycle) preemption(fit *FitError) *Preemption {
 		return out
 	}
 	out.Eligible = true
-	candidates, rejections := c.dryRun(fit)
+	candidates, rejections := c.dryRun(fit, &defaultPreemption{})
 	out.Rejections = rejections
 	for i := range candidates {
 		out.Candidates = append(out.Candidates, candidates[i].nomination())

@@ -59,13 +59,17 @@ func builtin(p *Profile) ([]Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
+	preemption, err := newPreemption(p.Preemption)
+	if err != nil {
+		return nil, err
+	}
 	balanced, err := newBalancedAllocation(p.Balanced)
 	if err != nil {
 		return nil, err
 	}
 	return []Plugin{
 		nodeUnschedulable{}, nodeName{}, taintToleration{}, affinity, nodePorts{}, fit,
-		volumeRestrictions{}, nodeVolumeLimits{}, volumeBinding{}, volumeZone{}, spread, interPod, dynamicResources{}, defaultPreemption{}, balanced, imageLocality{}, declaredFeatures{},
+		volumeRestrictions{}, nodeVolumeLimits{}, volumeBinding{}, volumeZone{}, spread, interPod, dynamicResources{}, preemption, balanced, imageLocality{}, declaredFeatures{},
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/orchcore/orchcore/selector"
@@ -32,6 +33,8 @@ func TestConfigErrors(t *testing.T) {
 		{Config{Profiles: []Profile{{Fit: FitArgs{Resources: []ResourceWeight{{"", 1}}}}}}, `scheduler config: Fit.Resources[0].Name: want a resource name`},
 		{Config{Profiles: []Profile{{Balanced: BalancedArgs{Resources: []ResourceWeight{{"cpu", 101}}}}}}, `scheduler config: Balanced.Resources[0].Weight: "101": want 1 to 100`},
 		{Config{Profiles: []Profile{{InterPodAffinity: InterPodAffinityArgs{HardWeight: &weight}}}}, `scheduler config: InterPodAffinity.HardWeight: "101": want 0 to 100`},
+		{Config{Profiles: []Profile{{Preemption: PreemptionArgs{MinCandidatesPercent: 101}}}}, `scheduler config: Preemption.MinCandidatesPercent: "101": want 0 to 100`},
+		{Config{Profiles: []Profile{{Preemption: PreemptionArgs{MinCandidates: -1}}}}, `scheduler config: Preemption.MinCandidates: "-1": want 0 or more`},
 		{Config{Profiles: []Profile{{Spread: SpreadArgs{Defaults: []TopologySpreadConstraint{{MaxSkew: 1, TopologyKey: "z", WhenUnsatisfiable: "Never"}}}}}},
 			`scheduler config: Spread.Defaults[0].whenUnsatisfiable: "Never": want one of [DoNotSchedule ScheduleAnyway]`},
 		{Config{Profiles: []Profile{{NodeAffinity: NodeAffinityArgs{Added: &NodeAffinity{Required: &selector.NodeSelector{NodeSelectorTerms: []selector.NodeSelectorTerm{bad}}}}}}},
@@ -178,4 +181,32 @@ func TestPluginsOfOnesOwn(t *testing.T) {
 	require.ErrorAs(t, err, &fit)
 	require.Equal(t, &Nomination{Node: "a", Victims: []string{"default/low"}}, fit.Nominated)
 	require.Equal(t, []string{"-default/low@a", "+default/low@a", "-default/low@a"}, *tracked)
+}
+
+// A bounded search for preemption ends early, and draws where it begins.
+func TestPreemptionSample(t *testing.T) {
+	c := NewCache(CacheConfig{})
+	for i := range 40 {
+		node := fmt.Sprintf("n%02d", i)
+		require.NoError(t, c.AddNode(decodeAs[Node](t, `{"metadata":{"name":"`+node+`"},"status":{"allocatable":{"cpu":"1","pods":"9"}}}`)))
+		require.NoError(t, c.AddPod(decodeAs[Pod](t, fmt.Sprintf(
+			`{"metadata":{"name":"low%02d"},"spec":{"nodeName":%q,"priority":%d,"containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}`, i, node, 100-i))))
+	}
+	pod := decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"priority":500,"containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}`)
+	nominate := func(args PreemptionArgs, seed uint64) string {
+		s, err := New(Config{Cache: c, Seed: seed, Profiles: []Profile{{Preemption: args}}})
+		require.NoError(t, err)
+		_, err = s.Schedule(pod)
+		var fit *FitError
+		require.ErrorAs(t, err, &fit)
+		return fit.Nominated.Node
+	}
+	require.Equal(t, "n39", nominate(PreemptionArgs{}, 1), "the least important victim of all")
+	seen := make(map[string]bool)
+	for seed := range uint64(20) {
+		node := nominate(PreemptionArgs{MinCandidatesPercent: 10, MinCandidates: 1}, seed)
+		require.Equal(t, node, nominate(PreemptionArgs{MinCandidatesPercent: 10, MinCandidates: 1}, seed))
+		seen[node] = true
+	}
+	require.Greater(t, len(seen), 3)
 }

@@ -108,7 +108,7 @@ func (s *Scheduler) SchedulePod(p *PodInfo) (Placement, error) {
 	if len(nodes) == 0 {
 		return Placement{}, ErrNoNodes
 	}
-	s.cycle.begin(cache, profile, p, nodes)
+	s.cycle.begin(s, profile, p, nodes)
 	return s.run(&s.cycle)
 }
 
