@@ -74,8 +74,8 @@ func (n *node) Unreachable(peer uint64) {
 }
 
 // Removed implements transport.Handler.
-func (n *node) Removed(by uint64) {
-	n.call(func() { n.replica.toldRemoved(by) })
+func (n *node) Removed(by uint64, notice []byte) {
+	n.call(func() { n.replica.toldRemoved(by, notice) })
 }
 
 func (n *node) poke() {

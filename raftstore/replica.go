@@ -187,22 +187,23 @@ func (r *replica) leave() {
 	}
 }
 
-// toldRemoved hears from another member that this one was removed. It ends when a
-// quorum of the voters that remain say so, not before: as long as they do not know,
-// they may need its vote to find out.
-func (r *replica) toldRemoved(by uint64) {
-	remain, told := 0, 0
+// toldRemoved hears from another member that this one was removed, with the voters
+// by its configuration. The member ends when a quorum of such a configuration says
+// so, not before: as long as they do not know, they may need its vote to find out.
+func (r *replica) toldRemoved(by uint64, notice []byte) {
+	rd := reader{b: notice}
+	voters := rd.uvarints()
+	if rd.bad || len(rd.b) > 0 {
+		return
+	}
 	r.told[by] = true
-	for _, id := range r.core.state.conf.GetVoters() {
-		if id == r.id {
-			continue
-		}
-		remain++
+	told := 0
+	for _, id := range voters {
 		if r.told[id] {
 			told++
 		}
 	}
-	if told >= Quorum(remain) {
+	if told >= Quorum(len(voters)) && len(voters) > 0 {
 		r.fail(ErrRemoved)
 	}
 }
@@ -222,6 +223,7 @@ func (r *replica) connect() {
 		configured[m.ID] = m.Address
 	}
 	state := r.core.state
+	r.net.SetNotice(appendUvarints(nil, state.conf.GetVoters()))
 	for _, id := range state.memberIDs() {
 		address := state.members[id]
 		if a := configured[id]; a != "" {

@@ -306,9 +306,9 @@ func (n *simNode) Receive(f transport.Frame) {
 func (n *simNode) Unreachable(uint64) {}
 
 // Removed implements transport.Handler.
-func (n *simNode) Removed(by uint64) {
+func (n *simNode) Removed(by uint64, notice []byte) {
 	if n.replica != nil {
-		n.replica.toldRemoved(by)
+		n.replica.toldRemoved(by, notice)
 	}
 }
 

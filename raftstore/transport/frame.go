@@ -140,15 +140,36 @@ func readPayload(r io.Reader, n int) ([]byte, error) {
 }
 
 // The hello that opens a connection says who wants to reach whom, and on which
-// lane; the answer is one byte. With TLS all of it is encrypted.
+// lane; the answer is a verdict, with a notice for who was removed. With TLS all of
+// it is encrypted.
 //
 //	hello   magic: 8 · clusterID: 8 · from: 8 · to: 8 · lane: 1 · zero: 3 · crc: 4
-//	answer  magic: 8 · verdict: 1
+//	answer  magic: 8 · verdict: 1 · length: 2 · notice
 const (
 	helloMagic = "ocraft\x00\x01"
 	helloSize  = 40
-	answerSize = 9
+	answerSize = 11
 )
+
+func encodeAnswer(v verdict, notice []byte) []byte {
+	b := append([]byte(helloMagic), byte(v))
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(notice)))
+	return append(b, notice...)
+}
+
+func readAnswer(r io.Reader) (v verdict, notice []byte, err error) {
+	b := make([]byte, answerSize)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return 0, nil, err
+	}
+	n := binary.LittleEndian.Uint16(b[9:])
+	if string(b[:8]) != helloMagic || b[8] >= byte(verdicts) || n > NoticeSizeMax {
+		return 0, nil, fmt.Errorf("%w: answer is %q", ErrHandshake, b)
+	}
+	notice = make([]byte, n)
+	_, err = io.ReadFull(r, notice)
+	return verdict(b[8]), notice, err
+}
 
 type hello struct {
 	clusterID, from, to uint64

@@ -43,6 +43,7 @@ type Endpoint struct {
 	handler Handler
 	peers   map[uint64]bool
 	removed map[uint64]bool
+	notice  []byte
 	stats   Stats
 	closed  bool
 }
@@ -101,7 +102,7 @@ func (e *Endpoint) Send(to uint64, lane Lane, group uint32, payload []byte) bool
 	n := e.net
 	target := n.endpoints[to]
 	if !e.closed && target != nil && !target.closed && target.removed[e.id] {
-		e.handler.Removed(to)
+		e.handler.Removed(to, target.notice)
 	}
 	if e.closed || !e.peers[to] || target == nil || target.closed || target.removed[e.id] {
 		e.stats.DroppedFrames++
@@ -142,6 +143,9 @@ func (e *Endpoint) RemovePeer(id uint64) {
 	delete(e.peers, id)
 	e.removed[id] = true
 }
+
+// SetNotice implements Transport.
+func (e *Endpoint) SetNotice(notice []byte) { e.notice = bytes.Clone(notice) }
 
 // Stats implements Transport.
 func (e *Endpoint) Stats() Stats { return e.stats }

@@ -14,6 +14,9 @@ func (Nowhere) SetPeer(uint64, string) {}
 // RemovePeer implements Transport.
 func (Nowhere) RemovePeer(uint64) {}
 
+// SetNotice implements Transport.
+func (Nowhere) SetNotice([]byte) {}
+
 // Stats implements Transport.
 func (Nowhere) Stats() Stats { return Stats{} }
 

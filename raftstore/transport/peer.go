@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -197,16 +196,13 @@ func (l *lane) greet(conn net.Conn) error {
 	if _, err := conn.Write(h.encode()); err != nil {
 		return err
 	}
-	b := make([]byte, answerSize)
-	if _, err := io.ReadFull(conn, b); err != nil {
+	v, notice, err := readAnswer(conn)
+	if err != nil {
 		return err
 	}
-	if string(b[:8]) != helloMagic || b[8] >= byte(verdicts) {
-		return fmt.Errorf("%w: answer is %q", ErrHandshake, b)
-	}
-	if v := verdict(b[8]); v != verdictWelcome {
+	if v != verdictWelcome {
 		if v == verdictRemoved {
-			l.t.cfg.Handler.Removed(l.peer.id)
+			l.t.cfg.Handler.Removed(l.peer.id, notice)
 		}
 		return fmt.Errorf("%w: %v", ErrHandshake, v)
 	}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -72,6 +73,7 @@ type TCP struct {
 	peers   map[uint64]*peer
 	removed map[uint64]bool
 	conns   map[net.Conn]bool // accepted
+	notice  []byte
 
 	sentFrames, sentBytes         atomic.Uint64
 	receivedFrames, receivedBytes atomic.Uint64
@@ -143,6 +145,13 @@ func (t *TCP) RemovePeer(id uint64) {
 	if p != nil {
 		p.stop()
 	}
+}
+
+// SetNotice implements Transport.
+func (t *TCP) SetNotice(notice []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notice = bytes.Clone(notice[:min(len(notice), NoticeSizeMax)])
 }
 
 // Stats implements Transport.
@@ -280,13 +289,23 @@ func (t *TCP) welcome(conn net.Conn) (hello, error) {
 		return hello{}, err // not one of us: no answer
 	}
 	v := t.judge(h)
-	if _, err := conn.Write(append([]byte(helloMagic), byte(v))); err != nil {
+	if _, err := conn.Write(encodeAnswer(v, t.noticeFor(v))); err != nil {
 		return hello{}, err
 	}
 	if v != verdictWelcome {
 		return hello{}, fmt.Errorf("%w: %v", ErrHandshake, v)
 	}
 	return h, conn.SetDeadline(time.Time{})
+}
+
+// noticeFor is what is said with a verdict.
+func (t *TCP) noticeFor(v verdict) []byte {
+	if v != verdictRemoved {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.notice
 }
 
 func (t *TCP) judge(h hello) verdict {

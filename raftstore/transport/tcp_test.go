@@ -19,6 +19,7 @@ type recorder struct {
 	frames      []Frame
 	unreachable map[uint64]int
 	removed     map[uint64]int
+	notice      []byte
 }
 
 func newRecorder() *recorder {
@@ -37,10 +38,11 @@ func (r *recorder) Unreachable(peer uint64) {
 	r.unreachable[peer]++
 }
 
-func (r *recorder) Removed(by uint64) {
+func (r *recorder) Removed(by uint64, notice []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removed[by]++
+	r.notice = notice
 }
 
 func (r *recorder) count() int {
@@ -143,6 +145,7 @@ func TestARemovedMemberIsTold(t *testing.T) {
 	a, _ := startTCP(t, 7, 1, nil)
 	b, told := startTCP(t, 7, 2, nil)
 	b.SetPeer(1, a.Addr().String())
+	a.SetNotice([]byte("so it is"))
 	a.RemovePeer(2)
 	a.SetPeer(2, b.Addr().String())
 	require.False(t, a.Send(2, LaneControl, 0, nil), "an id is never used again")
@@ -150,7 +153,7 @@ func TestARemovedMemberIsTold(t *testing.T) {
 		b.Send(1, LaneControl, 0, []byte("hello"))
 		told.mu.Lock()
 		defer told.mu.Unlock()
-		return told.removed[1] > 0
+		return told.removed[1] > 0 && string(told.notice) == "so it is"
 	})
 }
 
@@ -225,7 +228,7 @@ func TestAStalledPeerDropsInsteadOfBlocking(t *testing.T) {
 				return
 			}
 			io.ReadFull(conn, make([]byte, helloSize))
-			conn.Write(append([]byte(helloMagic), 0))
+			conn.Write(encodeAnswer(verdictWelcome, nil))
 			defer conn.Close()
 		}
 	}()

@@ -14,11 +14,17 @@ type Transport interface {
 	SetPeer(id uint64, address string)
 	// RemovePeer forgets a peer for good: its frames are refused from now on.
 	RemovePeer(id uint64)
+	// SetNotice replaces what removed peers are told besides that they were removed, at
+	// most NoticeSizeMax bytes.
+	SetNotice(notice []byte)
 	// Stats returns counters since the start.
 	Stats() Stats
 	// Close ends all connections and waits for the goroutines.
 	Close() error
 }
+
+// NoticeSizeMax bounds a notice in bytes.
+const NoticeSizeMax = 4 << 10
 
 // Handler takes what arrives. Its methods are called by several goroutines and
 // must not wait for anything.
@@ -26,8 +32,9 @@ type Handler interface {
 	Receive(Frame)
 	// Unreachable reports that frames to a peer have been lost.
 	Unreachable(peer uint64)
-	// Removed reports that a peer said this member was removed from the cluster.
-	Removed(by uint64)
+	// Removed reports that a peer said this member was removed from the cluster, with
+	// the notice set there.
+	Removed(by uint64, notice []byte)
 }
 
 // Stats counts what a transport has done.
