@@ -15,10 +15,12 @@ type History struct {
 // Event is one change, or one pod to decide about. An event about something
 // that is not there (any more) means nothing.
 type Event struct {
-	Op   string `json:"op"`             // one of the Op constants
-	Node Object `json:"node,omitempty"` // of addNode and updateNode
-	Pod  Object `json:"pod,omitempty"`  // of addPod, updatePod and decide
-	Name string `json:"name,omitempty"` // of the others; pods as namespace/name
+	Op        string `json:"op"`                  // one of the Op constants
+	Node      Object `json:"node,omitempty"`      // of addNode and updateNode
+	Pod       Object `json:"pod,omitempty"`       // of addPod, updatePod and decide
+	Namespace Object `json:"namespace,omitempty"` // of setNamespace
+	Service   Object `json:"service,omitempty"`   // of setService
+	Name      string `json:"name,omitempty"`      // of the others; pods and services as namespace/name
 }
 
 // The things that happen.
@@ -31,6 +33,10 @@ const (
 	OpRemovePod  = "removePod"
 	OpConfirm    = "confirm" // of a pod that was decided and assumed
 	OpDecide     = "decide"
+
+	OpSetNamespace  = "setNamespace"
+	OpSetService    = "setService"
+	OpRemoveService = "removeService"
 )
 
 // JSON returns the encoded history.
@@ -99,9 +105,27 @@ func (g *historian) event(i int) Event {
 			return Event{Op: g.pick(OpConfirm, OpRemovePod), Name: g.pick(g.decided...)}
 		}
 	}
+	if g.chance(8) {
+		return g.lookup()
+	}
 	p := g.pending(fmt.Sprintf("d%04d", i))
 	g.decided = append(g.decided, fullName(p))
 	return Event{Op: OpDecide, Pod: p}
+}
+
+// lookup changes what pods are matched by: labels of a namespace, a service.
+func (g *historian) lookup() Event {
+	app, namespace := g.pick(apps...), g.pick(namespaces...)
+	switch g.IntN(3) {
+	case 0:
+		return Event{Op: OpSetNamespace, Namespace: Object{"metadata": Object{"name": namespace,
+			"labels": Object{"kubernetes.io/metadata.name": namespace, "tier": g.pick("a", "b")}}}}
+	case 1:
+		return Event{Op: OpRemoveService, Name: namespace + "/" + app}
+	}
+	return Event{Op: OpSetService, Service: Object{
+		"metadata": Object{"name": app, "namespace": namespace},
+		"spec":     Object{"selector": Object{"app": g.pick(apps...)}}}}
 }
 
 // rename gives a freshly drawn node the name of another.

@@ -169,10 +169,11 @@ func TestHistoryUsesEveryOp(t *testing.T) {
 			seen[e.Op]++
 		}
 	}
-	for _, op := range []string{OpAddNode, OpUpdateNode, OpRemoveNode, OpAddPod, OpUpdatePod, OpRemovePod, OpConfirm, OpDecide} {
+	for _, op := range []string{OpAddNode, OpUpdateNode, OpRemoveNode, OpAddPod, OpUpdatePod, OpRemovePod, OpConfirm, OpDecide,
+		OpSetNamespace, OpSetService, OpRemoveService} {
 		require.NotZero(t, seen[op], op)
 	}
-	require.Len(t, seen, 8)
+	require.Len(t, seen, 11)
 }
 
 func TestSpoilChangesACluster(t *testing.T) {

@@ -4,15 +4,19 @@ import (
 	"fmt"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/orchcore/orchcore/bench/internal/workload"
 )
 
 // Event is a change of the cluster, or a pod to decide about, with the keys of
 // workload.Event.
 type Event struct {
-	Op   string   `json:"op"`
-	Node *v1.Node `json:"node"`
-	Pod  *v1.Pod  `json:"pod"`
-	Name string   `json:"name"`
+	Op        string        `json:"op"`
+	Node      *v1.Node      `json:"node"`
+	Pod       *v1.Pod       `json:"pod"`
+	Namespace *v1.Namespace `json:"namespace"`
+	Service   *v1.Service   `json:"service"`
+	Name      string        `json:"name"`
 }
 
 // Apply makes a change. It reports whether the event meant anything: a change of
@@ -22,31 +26,39 @@ func (s *Scheduler) Apply(e *Event) (bool, error) {
 		complete(e.Pod)
 	}
 	switch e.Op {
-	case "addNode", "updateNode":
+	case workload.OpAddNode, workload.OpUpdateNode:
 		return s.setNode(e)
-	case "removeNode":
+	case workload.OpRemoveNode:
 		n := s.nodes[e.Name]
 		if n == nil {
 			return false, nil
 		}
 		delete(s.nodes, e.Name)
 		return true, s.sched.Cache.RemoveNode(s.log, n)
-	case "addPod":
+	case workload.OpAddPod:
 		if s.pods[podName(e.Pod)] != nil {
 			return false, nil
 		}
 		s.index(s.podIndexer(), e.Pod)
 		return true, s.addPod(e.Pod)
-	case "updatePod":
+	case workload.OpUpdatePod:
 		return s.updatePod(e.Pod)
-	case "confirm":
+	case workload.OpConfirm:
 		return s.confirm(e.Name)
-	case "removePod":
+	case workload.OpRemovePod:
 		if s.pods[e.Name] == nil {
 			return false, nil
 		}
 		return true, s.Remove(e.Name)
-	case "decide":
+	case workload.OpSetNamespace:
+		s.index(s.indexerFor(e.Namespace), e.Namespace)
+		return true, nil
+	case workload.OpSetService:
+		s.index(s.indexerFor(e.Service), e.Service)
+		return true, nil
+	case workload.OpRemoveService:
+		return s.removeService(e.Name)
+	case workload.OpDecide:
 		if s.pods[podName(e.Pod)] != nil {
 			return false, nil
 		}
@@ -59,7 +71,7 @@ func (s *Scheduler) Apply(e *Event) (bool, error) {
 
 func (s *Scheduler) setNode(e *Event) (bool, error) {
 	old := s.nodes[e.Node.Name]
-	if (old == nil) != (e.Op == "addNode") {
+	if (old == nil) != (e.Op == workload.OpAddNode) {
 		return false, nil
 	}
 	if old == nil {
@@ -93,4 +105,13 @@ func (s *Scheduler) confirm(name string) (bool, error) {
 		return false, err
 	}
 	return true, s.sched.Cache.AddPod(s.log, p)
+}
+
+func (s *Scheduler) removeService(name string) (bool, error) {
+	indexer := s.indexerFor(&v1.Service{})
+	service, exists, err := indexer.GetByKey(name)
+	if err != nil || !exists {
+		return false, err
+	}
+	return true, indexer.Delete(service)
 }

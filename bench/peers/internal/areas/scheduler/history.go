@@ -29,10 +29,12 @@ func histories(b *bench) compare.Suite {
 
 // ourEvent is an event in our wire types.
 type ourEvent struct {
-	Op   string          `json:"op"`
-	Node *scheduler.Node `json:"node"`
-	Pod  *scheduler.Pod  `json:"pod"`
-	Name string          `json:"name"`
+	Op        string               `json:"op"`
+	Node      *scheduler.Node      `json:"node"`
+	Pod       *scheduler.Pod       `json:"pod"`
+	Namespace *scheduler.Namespace `json:"namespace"`
+	Service   *scheduler.Service   `json:"service"`
+	Name      string               `json:"name"`
 }
 
 func (b *bench) compareHistory(c clusterCase, rec *compare.Record) {
@@ -122,6 +124,13 @@ func (c *cluster) apply(e *ourEvent) error {
 			return c.cache.Forget(namespace, name)
 		}
 		return c.cache.RemovePod(namespace, name)
+	case workload.OpSetNamespace:
+		return c.cache.SetNamespace(e.Namespace)
+	case workload.OpSetService:
+		return c.cache.SetService(e.Service)
+	case workload.OpRemoveService:
+		c.cache.RemoveService(namespace, name)
+		return nil
 	case workload.OpDecide:
 		return c.nominate(e.Pod)
 	}
