@@ -392,3 +392,40 @@ func TestWatchIndex(t *testing.T) {
 	require.Nil(t, s.watch.ranges)
 	require.Empty(t, s.watch.spans)
 }
+
+// A hundred thousand watches cost a write what matches, and leave nothing.
+func TestManyWatches(t *testing.T) {
+	const n = 100_000
+	s := New()
+	open := make([]*Watcher, n)
+	for i := range open {
+		o := WatchOptions{Key: fmt.Appendf(nil, "key-%06d", i)}
+		if i%2 == 0 {
+			o.End = fmt.Appendf(nil, "key-%06d", i+3)
+		}
+		w, err := s.Watch(o)
+		require.NoError(t, err)
+		open[i] = w
+	}
+	mustPut(t, s, "key-050002", "x")
+	woken := 0
+	for _, w := range open {
+		if len(w.ready) > 0 {
+			woken++
+		}
+	}
+	require.Equal(t, 2, woken, "[50000, 50003) and [50002, 50005)")
+	require.Less(t, treapDepth(s.watch.ranges), 60)
+	for _, w := range open {
+		w.Close()
+	}
+	require.Equal(t, 0, s.Stats().Watchers)
+	require.Nil(t, s.watch.ranges)
+}
+
+func treapDepth(n *rangeNode) int {
+	if n == nil {
+		return 0
+	}
+	return 1 + max(treapDepth(n.left), treapDepth(n.right))
+}
