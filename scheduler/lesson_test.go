@@ -27,7 +27,8 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata")
 //	advise NAME ...                           prints what would have to change
 //	preempt NAME ...                          prints what preemption would do
 //	nominate NAME to NODE ...                 a pending pod waits for room
-//	remove pod NAME | forget NAME | confirm NAME | cordon NODE
+//	remove pod NAME | forget NAME | confirm NAME
+//	update NODE ... | cordon NODE | drop NODE
 //
 // The first comment is the lesson's title.
 func TestLessons(t *testing.T) {
@@ -117,6 +118,10 @@ func (l *lesson) do(verb string, args []string, object string) error {
 		return err
 	case "node":
 		return l.cache.AddNode(l.node(args, object))
+	case "update":
+		return l.cache.UpdateNode(l.node(args, object))
+	case "drop":
+		return l.cache.RemoveNode(args[0])
 	case "cordon":
 		n := *l.cache.nodes[args[0]].Node
 		n.Spec.Unschedulable = true
@@ -349,7 +354,7 @@ func (l *lesson) preempt(p *Pod) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(&l.out, "%s: %s\n", p.Name, dry.Message)
+	fmt.Fprintln(&l.out, strings.TrimSpace(p.Name+": "+dry.Message))
 	for _, d := range dry.Candidates {
 		fmt.Fprintf(&l.out, "  %-5s victims %v", d.Node, d.Victims)
 		if d.Violations > 0 {
