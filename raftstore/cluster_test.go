@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +64,7 @@ func (c *cluster) open(id uint64, l net.Listener) *Store {
 }
 
 func (c *cluster) close() {
+	defer noGoroutines(c.t)
 	for _, m := range c.members {
 		if s := c.stores[m.ID]; s != nil {
 			require.NoError(c.t, s.Abort())
@@ -135,4 +138,20 @@ func get(t testing.TB, kv KV, key string) string {
 	pair, _, err := Get(testContext(t), kv, []byte(key))
 	require.NoError(t, err)
 	return string(pair.Value)
+}
+
+// noGoroutines sees that nothing of ours runs any more.
+func noGoroutines(t testing.TB) {
+	var stacks string
+	left := func() bool {
+		buf := make([]byte, 1<<20)
+		stacks = string(buf[:runtime.Stack(buf, true)])
+		for _, own := range []string{"raftstore.(*node)", "transport.(*TCP)", "transport.(*lane)", "wal.(*WAL)"} {
+			if strings.Contains(stacks, own) {
+				return false
+			}
+		}
+		return true
+	}
+	require.Eventually(t, left, 10*time.Second, 5*time.Millisecond, "goroutines are left")
 }

@@ -54,6 +54,18 @@ func (c *cluster) load(clients int, member func(uint64) *Store) (h *loadHistory,
 	return h, end
 }
 
+// wait returns when n more writes have been acknowledged.
+func (h *loadHistory) wait(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.acknowledged)
+	}
+	before := count()
+	require.Eventually(t, func() bool { return count() >= before+n }, 30*time.Second, time.Millisecond, "no progress")
+}
+
 func (h *loadHistory) record(value string, revision int64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -108,7 +120,7 @@ func TestLeaderChangesUnderLoadLoseNothing(t *testing.T) {
 	}
 	h, end := c.load(6, member)
 	for round := range 4 {
-		time.Sleep(100 * time.Millisecond)
+		h.wait(t, 40)
 		lead := c.leader().Status().MemberID
 		if round%2 == 0 {
 			err := member(lead).TransferLeadership(testContext(t), 0)
@@ -122,7 +134,7 @@ func TestLeaderChangesUnderLoadLoseNothing(t *testing.T) {
 		delete(c.stores, lead)
 		mu.Unlock()
 		require.NoError(t, s.Abort())
-		time.Sleep(200 * time.Millisecond)
+		h.wait(t, 40) // the other two go on
 		cfg := c.config(lead)
 		s, err := Open(fmt.Sprintf("%s/%d", c.dir, lead), cfg)
 		require.NoError(t, err)
@@ -132,7 +144,6 @@ func TestLeaderChangesUnderLoadLoseNothing(t *testing.T) {
 	}
 	end()
 	c.settled()
-	require.Greater(t, len(h.acknowledged), 100)
 	for _, s := range c.stores {
 		h.check(t, s)
 	}
