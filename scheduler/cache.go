@@ -39,8 +39,7 @@ type Cache struct {
 	owners     ownerIndex
 	storage    storageIndex
 	budgets    map[podKey]*disruptionBudget
-	nominated  map[podKey]nomination
-	turns      int // nominations made so far
+	nominated  nominations
 }
 
 // CacheConfig says how a Cache treats its input. The zero value is strict.
@@ -73,7 +72,6 @@ func NewCache(config CacheConfig) *Cache {
 		images:     make(map[string]*clusterImage),
 		namespaces: make(map[string]selector.Labels),
 		budgets:    make(map[podKey]*disruptionBudget),
-		nominated:  make(map[podKey]nomination),
 	}
 }
 
@@ -205,7 +203,7 @@ func (c *Cache) place(p *PodInfo, had *podState) error {
 	if had != nil && had.node != n {
 		c.dropIfEmpty(had.node)
 	}
-	delete(c.nominated, p.key)
+	c.nominated.drop(p.key)
 	return nil
 }
 
@@ -270,7 +268,7 @@ func (c *Cache) AssumePod(p *PodInfo, node string) error {
 	undo := c.reserveVolumes(p, n)
 	n.addPod(p)
 	c.pods[p.key] = &podState{info: p, node: n, assumed: true, unreserve: undo}
-	delete(c.nominated, p.key)
+	c.nominated.drop(p.key)
 	return nil
 }
 

@@ -2,11 +2,30 @@ package scheduler
 
 import "slices"
 
-// nomination is a pending pod for which room is being made on a node.
-type nomination struct {
-	info *PodInfo
-	node string
-	turn int // order of nominations
+// nominations are pending pods for which room is being made on a node.
+type nominations struct {
+	node map[podKey]string     // where each pod is nominated to
+	pods map[string][]*PodInfo // by node, in order of nomination
+}
+
+func (n *nominations) add(p *PodInfo, node string) {
+	n.drop(p.key)
+	put(&n.node, p.key, node)
+	put(&n.pods, node, append(n.pods[node], p))
+}
+
+func (n *nominations) drop(key podKey) {
+	node, ok := n.node[key]
+	if !ok {
+		return
+	}
+	delete(n.node, key)
+	rest := slices.DeleteFunc(n.pods[node], func(p *PodInfo) bool { return p.key == key })
+	if len(rest) == 0 {
+		delete(n.pods, node)
+		return
+	}
+	n.pods[node] = rest
 }
 
 // Nominate records that a pending pod is to run on node once its victims are
@@ -28,11 +47,10 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 		return inputError(p, "metadata.name", pod.Name, ErrExists)
 	}
 	if len(pod.Spec.SchedulingGates) > 0 {
-		delete(c.nominated, p.key)
+		c.nominated.drop(p.key)
 		return nil
 	}
-	c.turns++
-	c.nominated[p.key] = nomination{p, node, c.turns}
+	c.nominated.add(p, node)
 	return nil
 }
 
@@ -40,38 +58,26 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 func (c *Cache) Unnominate(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.nominated, podKey{orDefault(namespace), name})
-}
-
-// nominatedTo returns the pods nominated to a node, in order of nomination.
-func (c *Cache) nominatedTo(node string) []nomination {
-	var list []nomination
-	for _, n := range c.nominated {
-		if n.node == node {
-			list = append(list, n)
-		}
-	}
-	slices.SortFunc(list, func(a, b nomination) int { return a.turn - b.turn })
-	return list
+	c.nominated.drop(podKey{orDefault(namespace), name})
 }
 
 // withNominated returns a copy of cycle and node that has the pods nominated
 // to the node which are at least as important as this one, or nil if there are
 // none.
 func (c *Cycle) withNominated(n *NodeInfo) (*Cycle, *NodeInfo) {
-	if len(c.cache.nominated) == 0 {
+	if len(c.cache.nominated.pods) == 0 {
 		return nil, nil
 	}
 	var with *Cycle
 	var node *NodeInfo
-	for _, nom := range c.cache.nominatedTo(n.Name) {
-		if nom.info.Priority < c.Pod.Priority || nom.info.key == c.Pod.key {
+	for _, p := range c.cache.nominated.pods[n.Name] {
+		if p.Priority < c.Pod.Priority || p.key == c.Pod.key {
 			continue
 		}
 		if with == nil {
 			with, node = c.fork(), n.clone()
 		}
-		with.addPod(nom.info, node)
+		with.addPod(p, node)
 	}
 	return with, node
 }
