@@ -81,11 +81,18 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 		}
 		seen[k] = true
 		for _, p := range policies {
-			p.All = backends(p.Key, bySvc[k])
-			p.categorize(r.node)
+			p.join(bySvc[k], r.node)
 		}
 		r.policies = append(r.policies, policies...)
 	}
+}
+
+// join gives a policy its backends, from the slices of its service.
+func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
+	if p.All = backends(p.Key, slicesByName); len(p.All) == 0 {
+		p.others = otherPorts(p.Key, slicesByName)
+	}
+	p.categorize(n)
 }
 
 // finish derives what needs all policies: order, conflicts, tables.

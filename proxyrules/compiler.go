@@ -227,8 +227,7 @@ func (c *Compiler) recompile(k serviceKey) []*portState {
 	all := slices.Clone(before)
 	for _, template := range st.templates {
 		p := template.clone()
-		p.All = backends(p.Key, st.slices)
-		p.categorize(c.node)
+		p.join(st.slices, c.node)
 		i := slices.IndexFunc(before, func(ps *portState) bool { return ps.policy.Key == p.Key })
 		var ps *portState
 		if i >= 0 {
@@ -322,7 +321,7 @@ func (c *Compiler) settle(ps *portState) {
 func (p *Policy) equal(q *Policy) bool {
 	return p.Key == q.Key && p.HasEndpoints == q.HasEndpoints && p.Topology == q.Topology &&
 		p.InternalLocal == q.InternalLocal && p.ExternalLocal == q.ExternalLocal && p.Affinity == q.Affinity &&
-		p.HealthCheckNodePort == q.HealthCheckNodePort && sameClaims(p, q) && maps.Equal(p.lost, q.lost) &&
+		p.HealthCheckNodePort == q.HealthCheckNodePort && sameClaims(p, q) && maps.Equal(p.lost, q.lost) && slices.Equal(p.others, q.others) &&
 		slices.EqualFunc(p.SourceRanges, q.SourceRanges, func(a, b netip.Prefix) bool { return a == b }) &&
 		slices.EqualFunc(p.All, q.All, equalBackend) && equalTexts(p.Cluster, q.Cluster) && equalTexts(p.Local, q.Local)
 }

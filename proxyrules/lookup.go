@@ -64,10 +64,25 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 	}
 	c := r.table.find(tableKey{dst, portProtocol(f.Destination.Port(), f.Protocol)})
 	if c == nil || len(c.direct) == 0 {
-		return r.lookup(f, random, c)
+		way := r.way(f, c)
+		if len(way.list) == 0 {
+			return way.end
+		}
+		return r.deliver(f, src, way.policy, &way.list[scale(random, len(way.list))], way.mark)
 	}
-	b := &c.direct[uint64(random)*uint64(len(c.direct))>>32]
-	return r.deliver(f, src, c.policy, b, r.node.offCluster(src))
+	return r.deliver(f, src, c.policy, &c.direct[scale(random, len(c.direct))], r.node.offCluster(src))
+}
+
+// scale maps the range of random onto 0 … n-1.
+func scale(random uint32, n int) int { return int(uint64(random) * uint64(n) >> 32) }
+
+// way is where a flow goes: to one of a list of backends, or to an end
+// without one.
+type way struct {
+	policy *Policy
+	list   []Backend
+	mark   bool
+	end    Decision
 }
 
 // deliver completes the decision for a chosen backend.
@@ -99,25 +114,34 @@ func (n *node) watches(backend words) bool {
 	return false
 }
 
-// lookup is Lookup for all but plain ClusterIPs with backends.
-func (r *RuleSet) lookup(f Flow, random uint32, c *entry) Decision {
+// ways is way for any flow, with the checks that Lookup does.
+func (r *RuleSet) ways(f Flow) way {
+	if !f.Source.IsValid() || !f.Destination.IsValid() {
+		return way{}
+	}
+	src, dst := wordsOf(f.Source.Addr()), wordsOf(f.Destination.Addr())
+	if is4 := r.node.family == IPv4; src.is4() != is4 || dst.is4() != is4 {
+		return way{}
+	}
+	return r.way(f, r.table.find(tableKey{dst, portProtocol(f.Destination.Port(), f.Protocol)}))
+}
+
+// way finds the backends for a flow, given what captures its destination.
+func (r *RuleSet) way(f Flow, c *entry) way {
 	src, dst := f.Source.Addr().Unmap(), f.Destination.Addr().Unmap()
-	var list []Backend
-	var policy *Policy
-	var mark bool
+	var w way
 	if r.node.mode == NFTables {
 		if c != nil && c.kinds.has(LoadBalancerFrontend) && !r.node.sourceAllowed(c.policy, src) {
-			return Decision{Verdict: Drop, Policy: c.policy}
+			return way{end: Decision{Verdict: Drop, Policy: c.policy}}
 		}
-		policy, list, mark = r.captureNFT(f, src, dst, c)
+		w.policy, w.list, w.mark = r.captureNFT(f, src, dst, c)
 	} else {
-		policy, list, mark = r.captureIPTables(f, src, dst, c)
+		w.policy, w.list, w.mark = r.captureIPTables(f, src, dst, c)
 	}
-	if len(list) == 0 {
-		v, p := r.filter(passing{protocol: f.Protocol, src: src, dst: dst, port: f.Destination.Port()})
-		return Decision{Verdict: v, Policy: p}
+	if len(w.list) == 0 {
+		w.end.Verdict, w.end.Policy = r.filter(passing{protocol: f.Protocol, src: src, dst: dst, port: f.Destination.Port()})
 	}
-	return r.deliver(f, wordsOf(src), policy, &list[uint64(random)*uint64(len(list))>>32], mark)
+	return w
 }
 
 // captureNFT: chain services. One map lookup, then one goto: a chain that

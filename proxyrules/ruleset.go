@@ -105,11 +105,15 @@ type Policy struct {
 	SourceRanges        []netip.Prefix
 	HealthCheckNodePort uint16
 
+	others []string // ports of the service's slices, when none is this one
+
 	lost map[frontKey]PortKey // addresses that another service port holds
 	sum  [sha256.Size]byte    // of the key; names and places follow from it
 
 	iptables atomic.Pointer[iptablesFragment] // made when first needed
 	nft      atomic.Pointer[nftFragment]
+
+	maglevCluster, maglevLocal atomic.Pointer[Maglev]
 }
 
 // FrontendKind says which field of a Service an address comes from.

@@ -86,7 +86,7 @@ func (p *Policy) clone() *Policy {
 		HasEndpoints: p.HasEndpoints, Topology: p.Topology, InternalLocal: p.InternalLocal,
 		ExternalLocal: p.ExternalLocal, Affinity: p.Affinity, ClusterIP: p.ClusterIP, Port: p.Port,
 		NodePort: p.NodePort, ExternalIPs: p.ExternalIPs, LoadBalancerIPs: p.LoadBalancerIPs,
-		SourceRanges: p.SourceRanges, HealthCheckNodePort: p.HealthCheckNodePort, lost: p.lost, sum: p.sum,
+		SourceRanges: p.SourceRanges, HealthCheckNodePort: p.HealthCheckNodePort, lost: p.lost, sum: p.sum, others: p.others,
 	}
 }
 
