@@ -27,6 +27,39 @@ func (s Selector) Explain(labels Labels) []Mismatch {
 	return failed
 }
 
+// Explain returns, for each term that could match, what of it the node fails:
+// conditions on its name appear as requirements on metadata.name. It is nil
+// exactly when the node matches or there is no term.
+func (m NodeMatcher) Explain(name string, labels Labels) [][]Mismatch {
+	var failed [][]Mismatch
+	for i := range m.terms {
+		t := &m.terms[i]
+		mismatches := t.labels.Explain(labels)
+		for _, f := range t.fields {
+			if r, value := f.requirement(name); name != "" && !r.Matches(value, true) {
+				mismatches = append(mismatches, Mismatch{r, value, true})
+			}
+		}
+		if len(mismatches) == 0 {
+			return nil
+		}
+		failed = append(failed, mismatches)
+	}
+	return failed
+}
+
+// requirement is the condition on a field with the value that it reads.
+func (f fieldTest) requirement(name string) (Requirement, string) {
+	r := Requirement{f.field, Equals, []string{f.value}}
+	if f.negate {
+		r.op = NotEquals
+	}
+	if f.field != nameField {
+		name = ""
+	}
+	return r, name
+}
+
 // String is one line for people, such as: tier=web: the label is "db".
 func (m Mismatch) String() string {
 	r := m.Requirement

@@ -49,7 +49,7 @@ const nameField = "metadata.name"
 
 // fieldTest compares one field of a node with one value.
 type fieldTest struct {
-	isName bool // the field is nameField
+	field  string
 	negate bool
 	value  string
 }
@@ -132,7 +132,7 @@ func compileTerm(term *NodeSelectorTerm, path string) (NodeTerm, Errors) {
 		case len(e.Values) != 1:
 			faults = append(faults, invalidList(child(at, "values"), e.Values, "must have one element"))
 		default:
-			fields = append(fields, fieldTest{e.Key == nameField, e.Operator == "NotIn", e.Values[0]})
+			fields = append(fields, fieldTest{e.Key, e.Operator == "NotIn", e.Values[0]})
 		}
 	}
 	if len(faults) > 0 {
@@ -198,11 +198,11 @@ func (t *NodeTerm) matchesFields(name string) bool {
 		return true
 	}
 	for _, f := range t.fields {
-		field := ""
-		if f.isName {
-			field = name
+		value := ""
+		if f.field == nameField {
+			value = name
 		}
-		if (field == f.value) == f.negate {
+		if (value == f.value) == f.negate {
 			return false
 		}
 	}

@@ -2,6 +2,8 @@ package selector
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -102,4 +104,35 @@ func TestPreferred(t *testing.T) {
 	terms[3].Weight = 1
 	_, err = CompilePreferred(terms)
 	require.EqualError(t, err, `[3].matchExpressions[0].operator: Unsupported value: "Broken": supported values: "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"`)
+}
+
+func TestNodeExplain(t *testing.T) {
+	m, err := CompileNodeSelector(nodeSelector(t, `{"nodeSelectorTerms":[
+		{"matchExpressions":[{"key":"zone","operator":"In","values":["a"]},{"key":"gen","operator":"Gt","values":["3"]}]},
+		{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]},{"key":"other","operator":"NotIn","values":[""]}]}]}`))
+	require.NoError(t, err)
+	var lines []string
+	for i, term := range m.Explain("n2", NewLabels(map[string]string{"zone": "b", "gen": "7"})) {
+		for _, mismatch := range term {
+			lines = append(lines, fmt.Sprint(i, " ", mismatch))
+		}
+	}
+	require.Equal(t, []string{
+		`0 zone in (a): the label is "b"`,
+		`1 metadata.name=n1: the label is "n2"`,
+		`1 other!=: the label is ""`,
+	}, lines)
+	require.Empty(t, m.Explain("n2", NewLabels(map[string]string{"zone": "a", "gen": "7"})))
+
+	rng := rand.New(rand.NewPCG(51, 52))
+	for range 60 {
+		ns := randomNodeSelector(rng)
+		m, err := CompileNodeSelector(ns)
+		require.NoError(t, err)
+		eachNode(func(name string, labels map[string]string) {
+			if m.Terms() > 0 && m.MatchesMap(name, labels) != (m.Explain(name, NewLabels(labels)) == nil) {
+				t.Fatalf("%+v on %s %v", ns, name, labels)
+			}
+		})
+	}
 }

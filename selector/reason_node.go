@@ -41,7 +41,7 @@ func (m NodeMatcher) boxes() []box {
 		var names []Requirement
 		for _, f := range t.fields {
 			switch {
-			case !f.isName:
+			case f.field != nameField:
 				possible = possible && (f.value == "") != f.negate
 			case f.negate:
 				names = append(names, Requirement{nameAxis, NotEquals, []string{f.value}})

@@ -230,49 +230,60 @@ func anyState(key string) state {
 	return state{absent: true, values: valueSet{shape: allBut}}
 }
 
-// stateOf intersects the requirements on one key. It takes all at once: one by
-// one, many exclusions on one key would cost quadratic time.
-func stateOf(key string, requirements []Requirement) state {
-	st := anyState(key)
-	var excluded []string
-	lists, listed := 0, map[string]int{}
-	lo, hi, bounded := int64(0), int64(math.MaxInt64), false
-	for _, r := range requirements {
-		st.absent = st.absent && r.op.absentOK()
-		switch r.op {
-		case In, Equals, DoubleEquals:
-			lists++
-			for i, value := range r.values {
-				if i == 0 || value != r.values[i-1] {
-					listed[value]++
-				}
+// demands gathers the requirements on one key. They are intersected all at
+// once: one by one, many exclusions on one key would cost quadratic time.
+type demands struct {
+	absentOK bool
+	absent   bool           // the label must be absent
+	lists    int            // In and Equals
+	listed   map[string]int // in how many of them a value is
+	excluded []string
+	bounded  bool
+	lo, hi   int64
+}
+
+func (d *demands) add(r *Requirement) {
+	d.absentOK = d.absentOK && r.op.absentOK()
+	switch r.op {
+	case In, Equals, DoubleEquals:
+		d.lists++
+		for i, value := range r.values {
+			if i == 0 || value != r.values[i-1] {
+				d.listed[value]++
 			}
-		case NotIn, NotEquals:
-			excluded = append(excluded, r.values...)
-		case Gt, Lt:
-			n, _ := parseInt(r.values[0])
-			bounded = true
-			lo, hi = narrowed(r.op, n, lo, hi)
-		case Exists:
-		default: // DoesNotExist; the zero Requirement, which nothing satisfies
-			st.values = valueSet{}
 		}
+	case NotIn, NotEquals:
+		d.excluded = append(d.excluded, r.values...)
+	case Gt, Lt:
+		n, _ := parseInt(r.values[0])
+		d.bounded = true
+		d.lo, d.hi = narrowed(r.op, n, d.lo, d.hi)
+	case Exists:
+	default: // DoesNotExist; the zero Requirement, which nothing satisfies
+		d.absent = true
 	}
-	if st.values.empty() {
-		return st
+}
+
+// stateOf intersects the requirements on one key.
+func stateOf(key string, requirements []Requirement) state {
+	free := anyState(key)
+	d := demands{absentOK: free.absent, listed: map[string]int{}, hi: math.MaxInt64}
+	for i := range requirements {
+		d.add(&requirements[i])
 	}
+	st := state{absent: d.absentOK}
 	switch {
-	case bounded && lo > hi:
-		st.values = valueSet{}
-	case bounded:
-		st.values = exclusive(intBut, lo, hi, excluded)
+	case d.absent || free.values.empty() || d.lo > d.hi:
+		return st
+	case d.bounded:
+		st.values = exclusive(intBut, d.lo, d.hi, d.excluded)
 	default:
-		st.values = exclusive(allBut, 0, 0, append(excluded, st.values.list...))
+		st.values = exclusive(allBut, 0, 0, append(d.excluded, free.values.list...))
 	}
-	if lists > 0 {
+	if d.lists > 0 {
 		in := valueSet{}
-		for value, n := range listed {
-			if n == lists && (ValidValue(value) || key == nameAxis) {
+		for value, n := range d.listed {
+			if n == d.lists && (ValidValue(value) || key == nameAxis) {
 				in.list = append(in.list, value)
 			}
 		}
