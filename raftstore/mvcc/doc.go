@@ -75,7 +75,7 @@
 //     and the garbage made while a snapshot is held. Keys, values and events
 //     that are returned are views of immutable memory: do not modify them, and
 //     copy what is kept for long, since a view keeps its chunk.
-//   - Allocation: a get and a put allocate nothing, but for the growth of the
+//   - Allocation: a Lookup and a Put allocate nothing, but for the growth of the
 //     store. Ranges allocate their result.
 //   - Hostile input: every request is checked and refused with a [RequestError];
 //     an image is bounded by its bytes and refused with [ErrCorruptImage].
@@ -92,6 +92,9 @@
 //
 // Differs: a key deleted and put again in one revision survives a compaction at that revision,
 // as it should; etcd removes the value and stops when it is read.
+//
+// Differs: a watch from the floor on delivers every change of the floor's revision;
+// etcd keeps only the last of each key.
 //
 // Differs: a comparison with an unknown target or operator is refused with
 // ErrInvalidCompare. etcd lets an unknown operator hold always.

@@ -75,7 +75,7 @@ func (s *Store) Range(o *RangeOptions) (RangeResult, error) {
 		return RangeResult{}, err
 	}
 	s.mu.RLock()
-	if s.live.short(o) {
+	if _, err := s.live.readRevision(o.Revision, s.live.revision); err != nil || s.live.short(o) {
 		defer s.mu.RUnlock()
 		return s.live.rangeAt(o, s.live.revision)
 	}
