@@ -47,6 +47,7 @@ func corners() []script {
 		// Where we differ.
 		{{Put: put("b", "1")}, then(deleteOp("a", "\x00"), ours.Op{Put: &ours.PutRequest{Key: []byte("b"), IgnoreValue: true}})},
 		{{Put: put("b", "1")}, then(deleteOp("a", "\x00"), putOp("b")), compact(3), {Range: all(0)}},
+		{then(nested(putOp("a")), nested(deleteOp("a", ""))), compact(2), {Watch: &ours.WatchOptions{Key: []byte("a"), StartRevision: 2}}, {Put: put("a", "2")}},
 		{{Txn: &ours.Txn{If: []ours.Compare{{Target: 9, Key: []byte("a")}}}}},
 		{{Txn: &ours.Txn{If: []ours.Compare{{Operator: 9, Key: []byte("a")}}}}},
 		{{Grant: &ours.Lease{ID: 0, TTL: 1}}}, {{Grant: &ours.Lease{ID: 1, TTL: 0}}}, {{Grant: &ours.Lease{ID: 1, TTL: -5}}},

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -150,7 +150,7 @@ func (p *pair) watch() {
 		if len(w.upstream)+len(mine) == 0 {
 			continue
 		}
-		theirs, own := fmt.Sprintf("%q", w.upstream), fmt.Sprintf("%q", mine)
+		theirs, own := strings.Join(w.upstream, "\n"), strings.Join(mine, "\n")
 		w.upstream = nil
 		p.rec.Text("watch", theirs, own)
 		if theirs != own {
