@@ -57,6 +57,8 @@ type Profile struct {
 	// Extra are plugins of the user's own. They run after the built-in ones,
 	// in this order; their scores weigh 1 unless Weights says otherwise.
 	Extra []Plugin
+	// PercentageOfNodesToScore overrides that of Config; 0 does not.
+	PercentageOfNodesToScore int
 
 	Fit              FitArgs
 	Balanced         BalancedArgs
@@ -100,11 +102,24 @@ func (c *Config) validate() error {
 	if c.Cache == nil {
 		return configError("Cache", "", "a Cache")
 	}
-	if p := c.PercentageOfNodesToScore; p < Adaptive || p > 100 {
-		return configError("PercentageOfNodesToScore", fmt.Sprint(p), "Adaptive or 0 to 100")
+	if err := checkPercentage("PercentageOfNodesToScore", c.PercentageOfNodesToScore); err != nil {
+		return err
+	}
+	for i := range c.Profiles {
+		field := fmt.Sprintf("Profiles[%d].PercentageOfNodesToScore", i)
+		if err := checkPercentage(field, c.Profiles[i].PercentageOfNodesToScore); err != nil {
+			return err
+		}
 	}
 	if c.TieBreak > TieRandom {
 		return configError("TieBreak", fmt.Sprint(c.TieBreak), "TieUpstream, TieFirst or TieRandom")
+	}
+	return nil
+}
+
+func checkPercentage(field string, p int) error {
+	if p < Adaptive || p > 100 {
+		return configError(field, fmt.Sprint(p), "Adaptive or 0 to 100")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 // profile is a Profile with its plugins sorted by what they do.
 type profile struct {
 	name        string
+	percentage  int      // of nodes to score; 0 leaves it to Config
 	plugins     []Plugin // a plugin's index here is its number
 	preFilters  []numbered[PreFilter]
 	filters     []numbered[Filter]
@@ -81,7 +82,7 @@ func compileProfile(config *Profile) (*profile, error) {
 	if err := checkNames(config, all); err != nil {
 		return nil, err
 	}
-	p := &profile{name: config.SchedulerName}
+	p := &profile{name: config.SchedulerName, percentage: config.PercentageOfNodesToScore}
 	if p.name == "" {
 		p.name = DefaultSchedulerName
 	}

@@ -24,7 +24,11 @@ func nodesToFind(n, percent int) int {
 // found. The scan ends at the node that would be one too many; that one counts
 // neither as feasible nor as rejected (kube-scheduler 1.36, parallelism 1).
 func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
-	want := nodesToFind(len(nodes), s.config.PercentageOfNodesToScore)
+	percent := c.profile.percentage
+	if percent == 0 {
+		percent = s.config.PercentageOfNodesToScore
+	}
+	want := nodesToFind(len(nodes), percent)
 	if len(c.profile.scores) == 0 {
 		want = 1
 	}

@@ -106,8 +106,13 @@ func TestTruncatedScan(t *testing.T) {
 		require.NoError(t, c.AddNode(decodeAs[Node](t, fmt.Sprintf(
 			`{"metadata":{"name":"n%03d"},"status":{"allocatable":{"cpu":"%d","pods":"9"}}}`, i, cpu))))
 	}
-	s, err := New(Config{Cache: c, PercentageOfNodesToScore: 10})
+	s, err := New(Config{Cache: c, PercentageOfNodesToScore: 10, Profiles: []Profile{{}, {SchedulerName: "all", PercentageOfNodesToScore: 100}}})
 	require.NoError(t, err)
+	all, err := s.Schedule(decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"schedulerName":"all","containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}`))
+	require.NoError(t, err)
+	require.Equal(t, 200, all.Feasible)
+	require.Equal(t, 250, all.Evaluated)
+	require.Zero(t, s.start, "once round")
 	pod := decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1"}}}]}}`)
 	for _, want := range []struct {
 		node             string

@@ -116,10 +116,16 @@ func (volumeBinding) PreScore(*Cycle, []*NodeInfo) Status { return Status{Code: 
 // Score is never called, see PreScore.
 func (volumeBinding) Score(*Cycle, *NodeInfo) int64 { return 0 }
 
-// volumeBindings is what placing the pod on a node would do to its claims.
+// volumeBindings is what placing the pod on a node would do to its claims. A
+// claim that the pod names twice takes two volumes (kube-scheduler 1.36).
 type volumeBindings struct {
-	bind      map[*claimInfo]*volumeInfo
+	bind      []volumeBind
 	provision []*claimInfo
+}
+
+type volumeBind struct {
+	claim  *claimInfo
+	volume *volumeInfo
 }
 
 // bindingsOn finds volumes for the pod's claims on a node.
@@ -189,10 +195,7 @@ func (c *Cycle) matchClaims(claims []*claimInfo, n *NodeInfo, out *volumeBinding
 			continue
 		}
 		taken[pv] = true
-		if out.bind == nil {
-			out.bind = make(map[*claimInfo]*volumeInfo)
-		}
-		out.bind[claim] = pv
+		out.bind = append(out.bind, volumeBind{claim, pv})
 	}
 	return rest
 }
@@ -329,7 +332,8 @@ func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) (undo func()) {
 		return nil
 	}
 	var restore []func()
-	for claim, pv := range bindings.bind {
+	for _, b := range bindings.bind {
+		claim, pv := b.claim, b.volume
 		had := pv.reserved
 		pv.reserved = &ClaimReference{Namespace: claim.key.namespace, Name: claim.Name, UID: claim.UID}
 		restore = append(restore, func() { pv.reserved = had })
@@ -340,7 +344,7 @@ func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) (undo func()) {
 		restore = append(restore, func() { claim.selected, claim.hasSelected = selected, has })
 	}
 	return func() {
-		for _, f := range restore {
+		for _, f := range slices.Backward(restore) {
 			f()
 		}
 	}
