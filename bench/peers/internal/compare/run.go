@@ -121,6 +121,7 @@ func (p *progress[C]) add(c C, index int) {
 	for part, n := range rec.counts {
 		p.rows[part].Cases += n
 	}
+	size := -1
 	for _, d := range rec.disagreements {
 		row := p.rows[d.Part]
 		if class := p.suite.class(c, d); class >= 0 {
@@ -132,7 +133,9 @@ func (p *progress[C]) add(c C, index int) {
 			continue
 		}
 		row.Differences++
-		size := len(encode(c))
+		if size < 0 {
+			size = len(encode(c))
+		}
 		if old, ok := p.worst[d.Part]; !ok || size < old.size {
 			p.worst[d.Part] = found[C]{c, index, size, d}
 		}

@@ -27,7 +27,7 @@ func TestEveryPluginIsSeen(t *testing.T) {
 	} {
 		t.Run(plugin, func(t *testing.T) {
 			area := compare.Area{Name: "scheduler", Suites: []compare.Suite{decisions(&bench{percent: 100, disabled: []string{plugin}})}}
-			if compare.Differences(compare.Run(area, compare.Options{Cases: 300, Seed: 2})) == 0 {
+			if compare.Differences(compare.Run(area, compare.Options{Cases: 100, Seed: 6})) == 0 {
 				t.Errorf("no difference without %s", plugin)
 			}
 		})

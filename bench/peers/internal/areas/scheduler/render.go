@@ -162,7 +162,7 @@ func (c *cluster) renderPreemption(pod *scheduler.Pod, o *opinion) string {
 		return "error: " + err.Error()
 	}
 	if len(p.Candidates) == 0 {
-		return o.err.Error()
+		return fmt.Sprint(o.err)
 	}
 	var lines []string
 	for _, c := range p.Candidates {
