@@ -18,6 +18,8 @@ func Parity() compare.Area {
 			jsonSuite(),
 			classSuite(),
 			parameterSuite(),
+			containerSuite(),
+			allocatableSuite(),
 			cpuSuite(),
 			thresholdSuite(),
 			rankSuite(),
