@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
-	"github.com/orchcore/orchcore/examples/minicluster/check"
 	"github.com/orchcore/orchcore/examples/minicluster/control"
 	"github.com/orchcore/orchcore/examples/minicluster/node"
 )
@@ -27,6 +26,7 @@ type plane struct {
 	// What the run itself sees of the cluster.
 	feed *control.Feed
 	view *control.View
+	seed uint64
 }
 
 // startPlane starts all loops. Controllers and kubelets use different members of
@@ -37,14 +37,11 @@ func startPlane(ctx context.Context, m *members, o options, tl *timeline) (*plan
 		env:      control.Env{KV: m.endpoints.Client(0), Now: time.Now, Done: tl.note},
 		proxies:  &node.Proxies{},
 		view:     control.NewView(),
+		seed:     o.seed,
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	p.feed = p.informer.Feed(api.Kinds()...)
-	for _, c := range []control.Controller{
-		&control.Deployments{Seed: o.seed}, &control.ReplicaSets{Seed: o.seed}, &control.DaemonSets{Seed: o.seed},
-		&control.StatefulSets{Seed: o.seed}, &control.EndpointSlices{}, &control.NodeLifecycle{}, &control.TaintEviction{}, &control.Disruption{},
-		&node.Heartbeats{}, p.proxies,
-	} {
+	for _, c := range append(controllers(o.seed), &node.Heartbeats{}, p.proxies) {
 		p.loop(c, p.env)
 	}
 	onNodes := p.env
@@ -87,11 +84,11 @@ var errStopped = errors.New("stopped")
 // quietPeriod without a change is quiet.
 const quietPeriod = 250 * time.Millisecond
 
-// settle waits until the cluster is at rest: nothing moves any more and every pod
-// has got where it can get. A cluster in which nothing happens for a while although
-// it is not at rest, or which never stops moving, is left to the checks, which name
-// what is wrong.
-func (p *plane) settle() (rest bool, err error) {
+// settle waits until the cluster is at rest: nothing moves any more and nobody wants
+// to do anything. A cluster in which nothing happens for a while although it is not
+// at rest, or which never stops moving, is left to the checks, which name what is
+// wrong; open is then what was still to be done.
+func (p *plane) settle() (open string, err error) {
 	start := time.Now()
 	last := start
 	timer := time.NewTimer(quietPeriod)
@@ -102,13 +99,16 @@ func (p *plane) settle() (rest bool, err error) {
 		now := time.Now()
 		switch {
 		case err != nil:
-			return false, p.cause(err)
-		case len(changes) == 0 && atRest(p.view):
-			return true, nil
-		case now.Sub(last) > stuckLimit || now.Sub(start) > settleLimit:
-			return false, nil
-		case len(changes) > 0:
+			return "", p.cause(err)
+		case len(changes) > 0 && now.Sub(start) < settleLimit:
 			last = now
+			continue
+		}
+		if open, err = unfinished(p.view, p.seed); err != nil || open == "" {
+			return open, err
+		}
+		if now.Sub(last) > stuckLimit || now.Sub(start) > settleLimit {
+			return open, nil
 		}
 	}
 }
@@ -126,28 +126,4 @@ func (p *plane) cause(err error) error {
 		return c
 	}
 	return err
-}
-
-// atRest reports whether nothing is left to do, apart from what cannot be done.
-func atRest(view *control.View) bool {
-	for d := range view.Deployments.All() {
-		if d.Object.Status.ObservedGeneration != d.Object.Metadata.Generation && !d.Object.Spec.Paused {
-			return false
-		}
-	}
-	for p := range view.Pods.All() {
-		n := view.Nodes[api.Nodes.Key("", p.Object.Spec.NodeName)]
-		if n == nil || !n.Object.Ready() {
-			continue
-		}
-		if p.Object.Metadata.Deleting() || node.Busy(&p.Object) {
-			return false
-		}
-	}
-	for n := range view.Nodes.All() {
-		if api.ConditionOf(n.Object.Status.Conditions, api.Ready) == nil {
-			return false
-		}
-	}
-	return len(check.Objects(view).Violations) == 0
 }

@@ -179,7 +179,7 @@ func (j *job) rememberBound(ctx context.Context) error {
 
 // settle waits until the cluster is at rest and says what it has come to.
 func (j *job) settle(context.Context) error {
-	rest, err := j.plane.settle()
+	open, err := j.plane.settle()
 	if err != nil {
 		return err
 	}
@@ -198,8 +198,8 @@ func (j *job) settle(context.Context) error {
 		}
 	}
 	state := "at rest"
-	if !rest {
-		state = "not at rest, and stuck"
+	if open != "" {
+		state = "stuck, not at rest: " + open + ";"
 	}
 	j.tl.say("cluster", "%s at revision %d: %d pods on nodes, %d of them ready, %d without a node",
 		state, j.plane.view.Revision, running, ready, pending)
