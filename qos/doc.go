@@ -146,6 +146,9 @@
 //
 // # Reading order
 //
+// The package has more names than most: half of them mirror the JSON of pods,
+// statistics and budgets, and the rest falls into topics that share those types.
+//
 // Classes: wire.go, class.go, defaults.go, request.go, decode.go; then
 // qos/resource. Parameters: critical.go, oom.go, cgroup.go, allocatable.go.
 // Eviction: signal.go, threshold.go, stats.go, rank.go, evictor.go (its type

@@ -128,9 +128,8 @@ func makeCgroup(dir string, limit int64) error {
 	return nil
 }
 
-// startProcess starts the i-th process in a cgroup with the parameters that
-// the kubelet would compute.
-func startProcess(root string, i int) (*process, error) {
+// livePod returns the pod that the i-th process plays, and its cgroup.
+func livePod(i int) (*qos.Pod, qos.Cgroup, error) {
 	spec := livePods[i]
 	requests := fmt.Sprintf(`{"memory":%q,"cpu":"100m"}`, spec.request)
 	limits := "{}"
@@ -140,13 +139,20 @@ func startProcess(root string, i int) (*process, error) {
 	pod, err := qos.DecodePod(fmt.Appendf(nil, `{"metadata":{"name":%q,"namespace":"live","uid":%q},
 		"spec":{"priority":%d,"containers":[{"name":"c","resources":{"requests":%s,"limits":%s}}]}}`, spec.name, spec.name, spec.priority, requests, limits))
 	if err != nil {
-		return nil, err
+		return nil, qos.Cgroup{}, err
 	}
 	g, err := qos.PodCgroup(pod, qos.CgroupConfig{})
+	return pod, g, err
+}
+
+// startProcess starts the i-th process in a cgroup with the parameters that
+// the kubelet would compute.
+func startProcess(root string, i int) (*process, error) {
+	pod, g, err := livePod(i)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{pod: pod, dir: filepath.Join(root, spec.name), exited: make(chan struct{})}
+	p := &process{pod: pod, dir: filepath.Join(root, pod.Metadata.Name), exited: make(chan struct{})}
 	if err := makeCgroup(p.dir, g.MemoryBytes.Value); err != nil {
 		return nil, err
 	}
@@ -154,7 +160,7 @@ func startProcess(root string, i int) (*process, error) {
 	if err != nil {
 		return p, err
 	}
-	p.cmd = exec.Command(self, hogArgument, strconv.Itoa(spec.useMiB))
+	p.cmd = exec.Command(self, hogArgument, strconv.Itoa(livePods[i].useMiB))
 	// The process waits for its standard input, until it is in its cgroup.
 	input, err := p.cmd.StdinPipe()
 	if err != nil {
