@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,15 +26,16 @@ import (
 //	header:   clusterID, index, term: uvarint · configuration
 //	          members: number · { id: uvarint · address }            by id
 //	          removed ids · origins: number · { id, boot, floor · sequences }
+//	          sessions: steps, number · { id, used, floor · results }
 //
 // little endian; crc is CRC32C of the header. The image ends with a hash of
 // itself, and the file with the image.
 const (
 	imageMagic   = "ocrafts\x00"
 	imageVersion = 1
-	// imageHeaderMax bounds the header's length before it is allocated: 64 members
-	// with a full window of sequences each.
-	imageHeaderMax = 4 << 20
+	// imageHeaderMax bounds the header's length: 64 members with a full window of
+	// sequences each, and as many sessions and results as may be.
+	imageHeaderMax = 4<<20 + sessionsMax*(sessionWindow*(resultKeepMax+16)+40)
 )
 
 // ErrCorruptSnapshot is matched when a snapshot file does not verify.
@@ -79,7 +81,7 @@ func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
 		}
 		b = appendUvarints(b, slices.Sorted(maps.Keys(o.seen)))
 	}
-	return b
+	return m.appendSessions(b)
 }
 
 // decodeStateHeader reads everything but the store.
@@ -104,6 +106,7 @@ func decodeStateHeader(b []byte) (clusterID uint64, m *machine, err error) {
 		}
 		m.origins[id] = o
 	}
+	r.sessions(m)
 	if r.bad || len(r.b) > 0 || m.applied == 0 || len(m.conf.Voters) == 0 || len(m.members) > membersMax {
 		return 0, nil, fmt.Errorf("%w: header of %d bytes", ErrCorruptSnapshot, len(b))
 	}
@@ -136,14 +139,15 @@ func readImage(r io.Reader, clusterID uint64) (*machine, error) {
 	if string(head[:8]) != imageMagic || le.Uint32(head[8:]) != imageVersion || length > imageHeaderMax {
 		return nil, fmt.Errorf("%w: begins with % x", ErrCorruptSnapshot, head)
 	}
-	header := make([]byte, length)
-	if _, err := io.ReadFull(br, header); err != nil {
+	// The buffer grows with what is really there.
+	var header bytes.Buffer
+	if _, err := io.CopyN(&header, br, int64(length)); err != nil {
 		return nil, fmt.Errorf("%w: header: %w", ErrCorruptSnapshot, err)
 	}
-	if crc32.Checksum(header, castagnoli) != le.Uint32(head[16:]) {
+	if crc32.Checksum(header.Bytes(), castagnoli) != le.Uint32(head[16:]) {
 		return nil, fmt.Errorf("%w: checksum of the header does not match", ErrCorruptSnapshot)
 	}
-	cluster, m, err := decodeStateHeader(header)
+	cluster, m, err := decodeStateHeader(header.Bytes())
 	if err != nil {
 		return nil, err
 	}

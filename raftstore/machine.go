@@ -22,6 +22,10 @@ type machine struct {
 	removed map[uint64]bool
 	// origins hold what is needed to apply no entry twice.
 	origins map[uint64]*origin
+	// sessions hold results of clients, by id; see session.go. steps counts their
+	// uses: a clock that all members share.
+	sessions map[uint64]*sessionState
+	steps    uint64
 }
 
 // origin is what the state knows about the entries of one member.
@@ -38,6 +42,7 @@ func newMachine(members []Member) *machine {
 		store:   mvcc.New(),
 		conf:    &pb.ConfState{AutoLeave: new(false)},
 		members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{},
+		sessions: map[uint64]*sessionState{},
 	}
 	if len(members) > 0 {
 		m.applied, m.term = bootstrapIndex, bootstrapTerm
@@ -146,6 +151,12 @@ func (m *machine) execute(kind commandKind, body []byte, out *result) {
 		if out.err = r.end(kind); out.err == nil {
 			out.delete, out.err = m.store.LeaseRevoke(id)
 		}
+	case commandOpen:
+		if out.err = r.end(kind); out.err == nil {
+			m.openSession(out)
+		}
+	case commandSession:
+		m.inSession(&r, out)
 	default:
 		out.err = fmt.Errorf("%w: command of kind %d", errMalformed, kind)
 	}

@@ -67,6 +67,18 @@ var mutants = []mutant{
 		"func (c *core) retryWrites() {\n", "func (c *core) retryWrites() {\n\tif true {\n\t\treturn\n\t}\n"},
 	{"the end of a snapshot's transfer is not reported", "transfer.go",
 		"r.core.raw.ReportSnapshot(o.to, status)", ""},
+	{"a member that is being replaced is out at once", "member.go",
+		"[][]uint64{conf.Voters, conf.Learners, conf.VotersOutgoing, conf.LearnersNext}", "[][]uint64{conf.Voters, conf.Learners, conf.LearnersNext}"},
+	{"a removed member ends when the first one tells it", "replica.go",
+		"if told >= Quorum(len(voters)) && len(voters) > 0 {", "if told >= 0 {"},
+	{"a removed member refuses whoever has a shorter log", "core.go",
+		"(t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id]", "t == pb.MsgVote && c.state.removed[c.id] && false"},
+	{"a learner gets a snapshot from before it was added", "raftlog.go",
+		"if l.snapshot.GetIndex() == 0 || l.snapshot.GetIndex() < l.membersIndex {", "if l.snapshot.GetIndex() == 0 {"},
+	{"a session's results are forgotten in snapshots", "image.go",
+		"return m.appendSessions(b)", "return (&machine{steps: m.steps}).appendSessions(b)"},
+	{"a session repeats what it has done", "session.go",
+		"if kept, ok := s.results[sequence]; ok {", "if kept, ok := s.results[sequence]; ok && false {"},
 }
 
 // TestMutants runs the simulator on every mutant. It takes minutes and is meant to

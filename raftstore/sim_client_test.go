@@ -10,13 +10,15 @@ import (
 
 // simOp is one call of a client as a checker sees it.
 type simOp struct {
-	client     int
-	kind       simKind
-	key, value string
-	expect     int64 // mod revision that a compare-and-swap wants
-	start, end time.Duration
-	node       *simNode
-	request    *request
+	client int
+	kind   simKind
+	// session and sequence, if the call may be repeated.
+	session, sequence uint64
+	key, value        string
+	expect            int64 // mod revision that a compare-and-swap wants
+	start, end        time.Duration
+	node              *simNode
+	request           *request
 
 	done    bool
 	outcome outcome
@@ -33,9 +35,10 @@ const (
 	simGet
 	simSwap
 	simDelete
+	simOpen
 )
 
-func (k simKind) String() string { return [...]string{"put", "get", "swap", "delete"}[k] }
+func (k simKind) String() string { return [...]string{"put", "get", "swap", "delete", "open"}[k] }
 
 type outcome uint8
 
@@ -50,33 +53,47 @@ type simClient struct {
 	w          *world
 	id         int
 	count      int
-	op         *simOp
 	calmWrites int
+	sessions   bool
+	session    uint64
 	// seen are the mod revisions this client knows of, for its swaps.
 	seen map[string]int64
 }
 
-// next begins a call at a random member.
+// next begins a call.
 func (c *simClient) next() {
 	w := c.w
-	n := w.anyNode()
-	if n.replica == nil || w.now < n.asleep && w.rng.IntN(2) == 0 {
-		w.after(w.between(time.Millisecond, 50*time.Millisecond), c.next)
-		return
-	}
 	if c.seen == nil {
 		c.seen = map[string]int64{}
+		c.sessions = w.rng.IntN(2) == 0
 	}
 	c.count++
-	op := &simOp{client: c.id, node: n, start: w.now, kind: simKind(w.rng.IntN(4))}
+	op := &simOp{client: c.id, start: w.now, kind: simKind(w.rng.IntN(4))}
 	op.key = fmt.Sprintf("k%d", w.rng.IntN(5))
 	op.value = fmt.Sprintf("c%d-%d", c.id, c.count)
 	if w.rng.IntN(20) == 0 {
 		op.value += string(make([]byte, 4000))
 	}
 	op.expect = c.seen[op.key]
-	c.op = op
+	if c.sessions && c.session == 0 {
+		op.kind = simOpen
+	}
+	if c.session != 0 && op.kind != simGet {
+		op.session, op.sequence = c.session, uint64(c.count)
+	}
 	w.history.ops = append(w.history.ops, op)
+	w.submit(op)
+}
+
+// submit hands a call to a random member: for the first time, or, in a session,
+// again.
+func (w *world) submit(op *simOp) {
+	n := w.anyNode()
+	if n.replica == nil || w.now < n.asleep && w.rng.IntN(2) == 0 {
+		w.after(w.between(time.Millisecond, 50*time.Millisecond), func() { w.submit(op) })
+		return
+	}
+	op.node = n
 	op.request = op.encode()
 	w.history.waiting[op.request] = op
 	if op.kind == simGet {
@@ -85,11 +102,12 @@ func (c *simClient) next() {
 		n.replica.core.write(op.request)
 	}
 	patience := w.between(50*time.Millisecond, 3*time.Second)
-	if c.id == 0 {
+	if op.client == 0 && op.session == 0 {
 		patience = time.Hour // what was lost must be found again without its help
 	}
+	request := op.request
 	w.after(patience, func() {
-		if !op.done {
+		if !op.done && op.request == request {
 			w.giveUp(op)
 		}
 	})
@@ -101,7 +119,22 @@ func (c *simClient) next() {
 func (op *simOp) encode() *request {
 	r := &request{done: make(chan struct{}, 1)}
 	key := []byte(op.key)
+	if op.kind == simGet {
+		return r
+	}
+	op.command(r, key)
+	if op.session != 0 {
+		b := appendNumbers(nil, op.session, op.sequence, op.sequence)
+		r.body = append(append(b, byte(r.kind)), r.body...)
+		r.kind = commandSession
+	}
+	return r
+}
+
+func (op *simOp) command(r *request, key []byte) {
 	switch op.kind {
+	case simOpen:
+		r.kind = commandOpen
 	case simPut:
 		r.kind = commandPut
 		r.body = appendPut(nil, &PutRequest{Key: key, Value: []byte(op.value)})
@@ -115,19 +148,30 @@ func (op *simOp) encode() *request {
 			Then: []Op{{Put: &PutRequest{Key: key, Value: []byte(op.value)}}},
 		})
 	}
-	return r
 }
 
 // giveUp ends a call as its context would.
 func (w *world) giveUp(op *simOp) {
 	delete(w.history.waiting, op.request)
+	w.counts["given up"]++
+	if op.session != 0 {
+		w.again(op)
+		return
+	}
 	op.done, op.end = true, w.now
 	op.outcome = unsure
 	if op.kind == simGet || op.request.claimed.take() {
 		op.outcome = rejected
 	}
-	w.counts["given up"]++
 	w.pauseAndGoOn(op)
+}
+
+// again repeats a call of a session, whatever has become of it.
+func (w *world) again(op *simOp) {
+	w.counts["repeated"]++
+	op.request.claimed.take()
+	op.node, op.request = nil, nil
+	w.after(w.between(0, 100*time.Millisecond), func() { w.submit(op) })
 }
 
 // abandon ends the calls that wait at a member that crashes. The member proposes
@@ -158,6 +202,10 @@ func (w *world) complete(requests []*request) {
 			continue
 		}
 		delete(w.history.waiting, r)
+		if r.result.err != nil && op.session != 0 {
+			w.again(op)
+			continue
+		}
 		op.done, op.end = true, w.now
 		w.finish(op)
 		w.pauseAndGoOn(op)
@@ -178,6 +226,8 @@ func (w *world) finish(op *simOp) {
 	}
 	store := op.node.replica.core.state.store
 	switch op.kind {
+	case simOpen:
+		c.session, op.outcome = uint64(r.put.Revision), unsure // it has no revision to check
 	case simPut:
 		op.revision = r.put.Revision
 		c.seen[op.key] = op.revision
