@@ -3,6 +3,7 @@ package proxyrules_test
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -180,4 +181,52 @@ func BenchmarkCold(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkLarge is the size at which kube-proxy's syncs are known to take
+// minutes: the heap that a RuleSet keeps, and one changed endpoint.
+func BenchmarkLarge(b *testing.B) {
+	const services, endpoints = 5000, 50
+	cfg, svcs, slices := cluster(services, endpoints)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	b.Run("endpoints=250000/compile", func(b *testing.B) {
+		start := heap()
+		var r *proxyrules.RuleSet
+		for b.Loop() {
+			var err error
+			if r, err = proxyrules.Compile(cfg, svcs, slices); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-start)/(services*endpoints), "heap-bytes/endpoint")
+		require.Len(b, r.Policies(), services)
+	})
+	b.Run("endpoints=250000/change-to-nft", func(b *testing.B) {
+		c, err := proxyrules.NewCompiler(cfg)
+		require.NoError(b, err)
+		for i := range svcs {
+			require.NoError(b, c.SetService(&svcs[i]))
+			require.NoError(b, c.SetEndpointSlice(&slices[i]))
+		}
+		before, i := c.RuleSet(), 0
+		var buf []byte
+		for b.Loop() {
+			slice := slices[i*7919%services]
+			slice.Endpoints = slice.Endpoints[:endpoints-1-i/services%2]
+			if err := c.SetEndpointSlice(&slice); err != nil {
+				b.Fatal(err)
+			}
+			now := c.RuleSet()
+			if buf = proxyrules.Diff(before, now).AppendNFT(buf[:0]); len(buf) == 0 {
+				b.Fatal("nothing changed")
+			}
+			before = now
+			i++
+		}
+	})
 }

@@ -20,6 +20,7 @@
 //   - Backend: an endpoint of a service port, "ip:port".
 //   - Internal traffic goes to the ClusterIP, external traffic to any other
 //     frontend.
+//   - Flow: the first packet of a connection.
 //
 // # Algorithm
 //
@@ -29,34 +30,47 @@
 // else those that terminate but still serve); and resolves claims of one
 // address by two Services in favour of the smaller key.
 //
-// AppendIPTables and AppendNFT write the whole state as text, O(size).
-// Lookup is one or two hash map reads, O(1). Trace walks all policies.
+// Compiler does the same object by object: a change recompiles one service,
+// copies the shards of tables that it touches, and one slice of pointers to
+// the policies. Diff finds what two RuleSets do not share, and writes the
+// transaction between them; for one endpoint that is two lines of nft.
+//
+// AppendIPTables and AppendNFT write the whole state. The part of each policy
+// is written once and kept with it, so that writing again is copying.
+//
+// Lookup reads one entry of a hash table, O(1), and three at worst; Affinity
+// adds a memory of clients and LookupMaglev a choice by consistent hashing.
+// Trace is the plain form of Lookup: it walks all policies.
 //
 // ParseIPTables and ParseNFT read rule texts back, also those of kube-proxy
 // and of the kernel, into a Program that runs flows over the rules. It shares
 // nothing with the renderers, and so tells whether a text means what Trace
-// says.
+// says. Equivalent compares two programs, class of flows by class.
 //
 // # Data layout
 //
 //	RuleSet
-//	  frontends ──► Policy ──► Cluster   []Backend ─┐ subsets of All,
-//	  (sorted)      (sorted)   Local     []Backend ─┤ sorted by "ip:port";
-//	                           Reachable []Backend ─┤ the same array when
-//	                           All       []Backend ─┘ nothing is left out
-//	  table: (address, protocol, port) ──► Policy, kinds of frontends
+//	  policies ─► Policy ──► All       []Backend ─┐ sorted by "ip:port"; the
+//	  (by key)               Cluster   []Backend ─┤ same array where nothing
+//	                         Local     []Backend ─┤ is left out
+//	                         Reachable []Backend ─┘
+//	                         iptables, nft: its part of the texts
+//	  table ─► 256 shards ─► (address, protocol, port) : Policy, kinds, list
+//	  spans ─► 3 · 256 endpoint maps ─► (Policy, list) : base, n
 //
 //	nftables
-//	  service-ips    addr . proto . port : goto service-…, external-…
-//	  service-…      dnat to numgen random mod N offset BASE map @endpoints-tcp-XX
-//	  endpoints-tcp-XX (256 of them)  BASE+i : addr . port
+//	  service-ips       addr . proto . port : goto service-…, external-…
+//	  service-…         dnat to numgen random mod N offset BASE map @endpoints-tcp-XX
+//	  endpoints-tcp-XX  BASE+i : addr . port
 //
 // # Guarantees
 //
-// A RuleSet is immutable and safe for concurrent use. Equal state gives equal
-// bytes, whatever the order of the objects and however endpoints are cut into
-// slices. Lookup allocates nothing and is a function of its arguments. No
-// function reads a clock, a file or the network.
+// A RuleSet is immutable and safe for concurrent use; so are Program and
+// Affinity. A Compiler is for one goroutine. Equal state gives equal bytes,
+// whatever the order of the objects, whatever was there before, and however
+// endpoints are cut into slices. Lookup and its kin allocate nothing once
+// their tables exist, and are functions of their arguments. No function reads
+// a clock, a file or the network.
 //
 // Names and addresses reach rule text only after they were checked: names
 // are DNS labels, addresses are printed from their parsed form. What does not
@@ -78,24 +92,33 @@
 // Services with the label service.kubernetes.io/service-proxy-name, headless
 // Services and headless slices are left out here; kube-proxy's informers do it.
 //
-// Differs: in nftables, backends lie in 256 named maps that all services share
-// and not in one anonymous map per service, whose cost in the kernel grows
-// with the square of their number. Source ranges are one rule each and not an
-// anonymous set, since nft refuses sets with overlapping ranges. A full
-// AppendNFT replaces the table and so forgets affinity.
+// Differs: in nftables, backends lie in 256 named maps a protocol that all
+// services share, and not in one anonymous map per service, whose cost in the
+// kernel grows with the square of their number. Source ranges are one rule
+// each and not an anonymous set, since nft refuses sets with overlapping
+// ranges. A full AppendNFT replaces the table and so forgets affinity; the
+// transactions of Diff do not.
+//
+// Differs: UDP flows to forget (StaleFlows) are also reported when a service
+// loses its last serving endpoint; kube-proxy 1.36.3 leaves them
+// (kubernetes/kubernetes#139628).
 //
 // Differs: masquerading is judged by the packet's mark, also for a backend on
 // the node itself that a packet from outside reaches without passing the
 // postrouting hook.
 //
-// Not there: rules for local traffic by bridge or interface name, IPVS,
-// nfacct counters. Config has no field for them.
+// Not there: local traffic told by bridge or interface name, the option
+// nf_conntrack_tcp_be_liberal (the rule against INVALID packets is always
+// written), iptables without --random-fully, nfacct counters, IPVS, an HTTP
+// server for health check node ports. Config has no field for them. Whether
+// the kernel still has the rules that it was given is for the caller to watch.
 //
 // # Sources
 //
-// kube-proxy 1.36 (pkg/proxy, its tests and KEP-3866 for nftables), KEP-1669
-// (terminating endpoints), KEP-2433 and KEP-3015 (hints), KEP-1860 (ipMode),
-// KEP-2086 (internal traffic policy), the manual pages of nft(8) and
+// kube-proxy 1.36 (pkg/proxy), KEP-3866 (nftables), KEP-1669 (terminating
+// endpoints), KEP-2433 and KEP-3015 (hints), KEP-1860 (ipMode), KEP-2086
+// (internal traffic policy), the Kubernetes DNS specification 1.1.0, Eisenbud
+// et al., Maglev (NSDI 2016), the manual pages of nft(8) and
 // iptables-extensions(8), and net/netfilter of Linux 6.
 //
 // # Reading order
@@ -103,6 +126,8 @@
 // wire.go (objects), config.go (node), service.go and endpoints.go (checks),
 // topology.go (which endpoints), compile.go, ruleset.go (the result);
 // trace.go (what it means, plainly), lookup.go, filter.go and table.go (the
-// same, fast); iptables.go, nft.go, spans.go and names.go (texts); program.go,
-// parse_iptables.go, parse_nft.go and parse_nftrule.go (texts read back).
+// same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go
+// and chunks.go (texts); compiler.go, update.go, update_nft.go (changes);
+// program.go, parse_iptables.go, parse_nft.go, parse_nftrule.go and
+// equivalent.go (texts read back); lint.go, resolve.go (DNS, environment).
 package proxyrules

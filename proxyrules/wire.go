@@ -86,6 +86,7 @@ type EndpointSlice struct {
 type Endpoint struct {
 	Addresses  []string           `json:"addresses"`
 	Conditions EndpointConditions `json:"conditions"`
+	Hostname   *string            `json:"hostname,omitempty"`
 	NodeName   *string            `json:"nodeName,omitempty"`
 	Zone       *string            `json:"zone,omitempty"`
 	Hints      *EndpointHints     `json:"hints,omitempty"`
