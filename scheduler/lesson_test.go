@@ -167,6 +167,14 @@ func (l *lesson) object(kind, object string) error {
 		var v ReplicaSet
 		decode(&v)
 		return l.cache.SetReplicaSet(&v)
+	case "StatefulSet":
+		var v StatefulSet
+		decode(&v)
+		return l.cache.SetStatefulSet(&v)
+	case "ReplicationController":
+		var v ReplicationController
+		decode(&v)
+		return l.cache.SetReplicationController(&v)
 	case "PodDisruptionBudget":
 		var v PodDisruptionBudget
 		decode(&v)

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"cmp"
 	"maps"
-	"slices"
 
 	"github.com/orchcore/orchcore/selector"
 )
@@ -213,16 +212,4 @@ func (c *Cache) RemovePodDisruptionBudget(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.budgets, podKey{orDefault(namespace), name})
-}
-
-// budgetsIn returns the budgets of a namespace by name.
-func (c *Cache) budgetsIn(namespace string) []*disruptionBudget {
-	var list []*disruptionBudget
-	for key, b := range c.budgets {
-		if key.namespace == namespace {
-			list = append(list, b)
-		}
-	}
-	slices.SortFunc(list, func(a, b *disruptionBudget) int { return cmpKey(a.key, b.key) })
-	return list
 }

@@ -210,3 +210,82 @@ func TestPreemptionSample(t *testing.T) {
 	}
 	require.Greater(t, len(seen), 3)
 }
+
+// counting keeps a count in the cycle that AddPod and RemovePod follow, and
+// narrows the nodes.
+type counting struct {
+	only map[string]bool
+	seen *[]int
+}
+
+type countKey struct{}
+
+type count struct{ n int }
+
+func (c *count) CloneState() any { return &count{c.n} }
+
+func (counting) Name() string { return "Counting" }
+
+func (p counting) PreFilter(c *Cycle) (map[string]bool, Status) {
+	c.Store(countKey{}, &count{})
+	return p.only, Status{}
+}
+
+func (p counting) Filter(c *Cycle, _ *NodeInfo) Status {
+	*p.seen = append(*p.seen, c.Load(countKey{}).(*count).n)
+	return Status{}
+}
+
+func (counting) AddPod(c *Cycle, _ *PodInfo, _ *NodeInfo)    { c.Load(countKey{}).(*count).n++ }
+func (counting) RemovePod(c *Cycle, _ *PodInfo, _ *NodeInfo) { c.Load(countKey{}).(*count).n-- }
+
+// What a plugin keeps in the cycle is cloned for each simulated node.
+func TestCycleState(t *testing.T) {
+	c := NewCache(CacheConfig{})
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, c.AddNode(decodeAs[Node](t, `{"metadata":{"name":"`+name+`"},"status":{"allocatable":{"pods":"9"}}}`)))
+		require.NoError(t, c.Nominate(decodeAs[Pod](t, `{"metadata":{"name":"vip-`+name+`"},"spec":{"priority":9}}`), name))
+	}
+	pod := decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c"}]}}`)
+	run := func(only map[string]bool) ([]int, error) {
+		seen := new([]int)
+		s, err := New(Config{Cache: c, Profiles: []Profile{{Extra: []Plugin{counting{only, seen}}}}})
+		require.NoError(t, err)
+		_, err = s.Schedule(pod)
+		return *seen, err
+	}
+	seen, err := run(nil)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0, 1, 0}, seen, "each node with its nominated pod, and without")
+
+	seen, err = run(map[string]bool{"b": true})
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, seen)
+
+	_, err = run(map[string]bool{})
+	var fit *FitError
+	require.ErrorAs(t, err, &fit)
+	require.Equal(t, "0/2 nodes are available: node(s) didn't satisfy plugin Counting.", fit.FilterText())
+
+	pod = decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
+		{"matchFields":[{"key":"metadata.name","operator":"In","values":["a"]}]}]}}},"containers":[{"name":"c"}]}}`)
+	_, err = run(map[string]bool{"b": true})
+	require.ErrorAs(t, err, &fit)
+	require.Equal(t, "0/2 nodes are available: node(s) didn't satisfy plugin(s) [Counting NodeAffinity] simultaneously.", fit.FilterText())
+}
+
+// Terms that cannot be parsed reach the scheduler only unvalidated.
+func TestUnparsableAffinity(t *testing.T) {
+	c := NewCache(CacheConfig{Unvalidated: true})
+	require.NoError(t, c.AddNode(decodeAs[Node](t, `{"metadata":{"name":"a"},"status":{"allocatable":{"pods":"9"}}}`)))
+	const bad = `{"topologyKey":"z","labelSelector":{"matchExpressions":[{"key":"k","operator":"Near"}]}}`
+	pod := decodeAs[Pod](t, `{"metadata":{"name":"p"},"spec":{"affinity":{
+		"podAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[`+bad+`]},
+		"podAntiAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"podAffinityTerm":`+bad+`}]}}}}`)
+	_, err := newScheduler(t, c).Schedule(pod)
+	var fit *FitError
+	require.ErrorAs(t, err, &fit)
+	require.Equal(t, `0/1 nodes are available: parsing pod: [requiredAffinityTerms: "Near" is not a valid label selector operator, preferredAntiAffinityTerms: "Near" is not a valid label selector operator].`,
+		fit.FilterText())
+	require.Error(t, ValidatePod(pod))
+}
