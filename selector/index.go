@@ -18,9 +18,9 @@ type Index[K comparable] struct {
 	free   []uint32        // ids of removed objects, to be used again
 	labels pages[[]uint32] // by id: the numbers of the object's labels, ascending
 	view   view[K]
-	epoch  uint64       // of the parts that may be written in place
-	shared *Snapshot[K] // of the present state, nil once it was written to
-	unused int          // numbers of labels that no object has
+	epoch  uint64   // of the parts that may be written in place
+	shared *view[K] // a copy of view for snapshots, nil once view was written to
+	unused int      // numbers of labels that no object has
 }
 
 // view is what queries read. Copied shallowly, it is a snapshot: see pages and
@@ -219,23 +219,28 @@ func (x *Index[K]) Labels(key K) (Labels, bool) {
 
 // Snapshot returns the present state, which later writes leave as it is. It
 // costs O(1); the writes after it copy what they touch.
-func (x *Index[K]) Snapshot() Snapshot[K] {
+func (x *Index[K]) Snapshot() Snapshot[K] { return Snapshot[K]{x.present()} }
+
+func (x *Index[K]) present() *view[K] {
 	x.mu.RLock()
 	shared := x.shared
 	x.mu.RUnlock()
 	if shared != nil {
-		return *shared
+		return shared
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.shared == nil {
-		x.shared = &Snapshot[K]{x.view}
+		copied := x.view
+		x.shared = &copied
 		x.epoch++
 	}
-	return *x.shared
+	return x.shared
 }
 
-// Select yields the objects that s matches, from a Snapshot taken now.
+// Select yields the objects that s matches, from a Snapshot taken now. To go
+// through a large result, range over Select of a Snapshot, which the compiler
+// can put in line.
 func (x *Index[K]) Select(s Selector) iter.Seq[K] { return x.Snapshot().Select(s) }
 
 // Count returns how many objects s matches. It excludes writers meanwhile, and
@@ -248,22 +253,34 @@ func (x *Index[K]) Count(s Selector) int {
 
 // Snapshot is an Index at one moment. It is immutable and safe for concurrent
 // use; the zero Snapshot is that of an empty index.
-type Snapshot[K comparable] struct{ view view[K] }
+type Snapshot[K comparable] struct{ view *view[K] }
 
 // Len is the number of objects.
-func (s Snapshot[K]) Len() int { return int(s.view.live.n) }
+func (s Snapshot[K]) Len() int { return s.Count(Everything()) }
 
 // Count returns how many objects the selector matches.
-func (s Snapshot[K]) Count(selector Selector) int { return s.view.count(selector) }
+func (s Snapshot[K]) Count(selector Selector) int {
+	if s.view == nil {
+		return 0
+	}
+	return s.view.count(selector)
+}
 
 // Select yields the objects that the selector matches. The order is that of
 // their numbers: the order of first addition, with freed places reused.
+//
+// The iterator is written so that the compiler can put it, and the body of a
+// loop over it, in line: then a large result costs no call per object.
 func (s Snapshot[K]) Select(selector Selector) iter.Seq[K] {
-	return func(yield func(K) bool) { s.view.each(selector, yield) }
-}
-
-// Batches yields the keys of Select, in the same order, many at a time: for
-// large results several times faster. A batch is overwritten by the next one.
-func (s Snapshot[K]) Batches(selector Selector) iter.Seq[[]K] {
-	return func(yield func([]K) bool) { s.view.batches(selector, yield) }
+	return func(yield func(K) bool) {
+		var c cursor[K]
+		c.start(s.view, selector)
+		for c.next() {
+			for w := c.word; w != 0; w &= w - 1 {
+				if !yield(c.keys[bits.TrailingZeros64(w)&63]) {
+					return
+				}
+			}
+		}
+	}
 }

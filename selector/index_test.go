@@ -28,15 +28,9 @@ func requireSelects(t *testing.T, objects map[int]map[string]string, snapshot Sn
 	got := slices.Sorted(snapshot.Select(s))
 	require.Equal(t, want, got, s.String())
 	require.Equal(t, len(want), snapshot.Count(s), s.String())
-	var batched []int
-	for batch := range snapshot.Batches(s) {
-		require.NotEmpty(t, batch)
-		batched = append(batched, batch...)
-	}
-	require.Equal(t, slices.Collect(snapshot.Select(s)), batched, s.String())
 }
 
-func TestIteratorsStopWhenTold(t *testing.T) {
+func TestSelectStopsWhenTold(t *testing.T) {
 	var x Index[int]
 	for i := range 2000 {
 		x.Set(i, NewLabels(map[string]string{"half": fmt.Sprint(i % 2)}))
@@ -49,12 +43,6 @@ func TestIteratorsStopWhenTold(t *testing.T) {
 			}
 		}
 		require.Equal(t, 700, n)
-		batches := 0
-		for range x.Snapshot().Batches(MustParse(text)) {
-			batches++
-			break
-		}
-		require.Equal(t, 1, batches)
 	}
 }
 

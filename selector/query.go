@@ -1,7 +1,6 @@
 package selector
 
 import (
-	"math/bits"
 	"slices"
 )
 
@@ -167,65 +166,44 @@ func (v *view[K]) count(s Selector) int {
 	return n
 }
 
-func (v *view[K]) each(s Selector, yield func(K) bool) {
-	v.eachWord(s, func(keys *[64]K, word uint64) bool {
-		for ; word != 0; word &= word - 1 {
-			if !yield(keys[bits.TrailingZeros64(word)&63]) {
-				return false
-			}
-		}
-		return true
-	})
+// cursor walks through the result of a query, 64 ids at a time. It is small
+// enough for the stack of whoever ranges over Select.
+type cursor[K comparable] struct {
+	view  *view[K]
+	query query
+	sc    scratch
+	chunk uint32 // the next one to evaluate
+	at    uint32 // the next word of the present one
+	keys  *[64]K // the keys of the present word
+	word  uint64 // those of them that are selected
 }
 
-// batchKeys is the number of keys in a batch, and a multiple of 64.
-const batchKeys = 512
-
-func (v *view[K]) batches(s Selector, yield func([]K) bool) {
-	var memory [batchKeys]K
-	n, more := 0, true
-	v.eachWord(s, func(keys *[64]K, word uint64) bool {
-		if word == 1<<64-1 {
-			n += copy(memory[n:], keys[:])
-		} else {
-			for ; word != 0; word &= word - 1 {
-				memory[n%batchKeys] = keys[bits.TrailingZeros64(word)&63]
-				n++
-			}
-		}
-		if n > batchKeys-64 {
-			more = yield(memory[:n])
-			n = 0
-		}
-		return more
-	})
-	if more && n > 0 {
-		yield(memory[:n])
+func (c *cursor[K]) start(v *view[K], s Selector) {
+	if v == nil {
+		v = new(view[K])
 	}
+	c.view, c.query, c.at = v, v.query(s, nil), chunkWords
 }
 
-// eachWord calls f with groups of 64 keys and the bits of those that s
-// selects, until f returns false.
-func (v *view[K]) eachWord(s Selector, f func(keys *[64]K, word uint64) bool) {
-	var steps [stepsUsual]step
-	q := v.query(s, steps[:])
-	if q.nothing {
-		return
-	}
-	var sc scratch
-	for no := range v.live.chunkNumbers() {
-		if !q.chunk(no, &sc) {
-			continue
-		}
-		for i, word := range sc.acc {
-			if word == 0 {
-				continue
-			}
-			id := no<<chunkBits | uint32(i*64)
-			if !f((*[64]K)(v.keys.spine[id/pageItems].items[id%pageItems:]), word) {
-				return
+// next moves to the next word that is not zero and reports whether there is
+// one.
+func (c *cursor[K]) next() bool {
+	for {
+		for ; c.at < chunkWords; c.at++ {
+			if c.word = c.sc.acc[c.at]; c.word != 0 {
+				id := (c.chunk-1)<<chunkBits | c.at*64
+				c.keys = (*[64]K)(c.view.keys.spine[id/pageItems].items[id%pageItems:])
+				c.at++
+				return true
 			}
 		}
+		if c.query.nothing || c.chunk == c.view.live.chunkNumbers() {
+			return false
+		}
+		if c.query.chunk(c.chunk, &c.sc) {
+			c.at = 0
+		}
+		c.chunk++
 	}
 }
 

@@ -94,7 +94,7 @@ func selectRow(name, text, how string) measure.Row {
 		if how == "iterate" {
 			query = func() {
 				hits := 0
-				for range x.Select(ours) {
+				for range x.Snapshot().Select(ours) {
 					hits++
 				}
 				hitsOurs = hits
