@@ -77,6 +77,7 @@ func (j *job) drain(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	j.tl.say("operator", "cordon node %s and drain it", name)
 	before := map[string]string{} // UIDs of pods by key
 	for p := range j.plane.view.Pods.All() {
 		before[p.Key] = p.Object.Metadata.UID
@@ -85,7 +86,7 @@ func (j *job) drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	j.tl.say("operator", "drain node %s: %d pods evicted, %d stay", name, moved, len(j.stays))
+	j.tl.say("operator", "node %s is drained: %d pods evicted, %d stay", name, moved, len(j.stays))
 	shown := min(len(j.stays), staysShownMax)
 	for _, s := range j.stays[:shown] {
 		j.tl.say("operator", "stays: pod %s: %s", s.Pod, s.Reason)
@@ -138,18 +139,14 @@ func (j *job) choose() (string, error) {
 		return name, nil
 	}
 	best, most := "", -1
+	movable := control.Movable(view)
 	for n := range view.Nodes.All() {
 		name := n.Object.Metadata.Name
 		if n.Object.Metadata.Annotations[control.AnnotationDrain] != "" {
 			return name, nil
 		}
-		plan, err := control.Drain(view, name, time.Now())
-		if err != nil {
-			return "", err
-		}
-		movable := plan.Evicted + len(plan.Wait)
-		if n.Object.Ready() && !n.Object.Spec.Unschedulable && movable > most {
-			best, most = name, movable
+		if n.Object.Ready() && !n.Object.Spec.Unschedulable && movable[name] > most {
+			best, most = name, movable[name]
 		}
 	}
 	if best == "" {

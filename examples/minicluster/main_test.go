@@ -57,7 +57,7 @@ func TestShop(t *testing.T) {
 		"created: 2 DaemonSet, 17 Deployment", "4 PodDisruptionBudget", "drain waits with pod shop/", "disruption budget middle",
 		"at rest", "57 pods on nodes, 57 of them ready, 1 without a node",
 		"leader of the store at term", "crashes after", "is back and has caught up",
-		"the leading scheduler, crashes", "drain node", "daemon set pod", "in its place",
+		"the leading scheduler, crashes", "cordon node", "is drained:", "daemon set pod", "Pods that were placed since", "in its place",
 		"shop/warehouse-export-", "0/10 nodes are available: 2 node(s) had untolerated taint(s), 8 Insufficient cpu, 8 Insufficient memory.",
 		"iptables", "nftables", "member 3: revision",
 	} {

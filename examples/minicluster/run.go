@@ -29,6 +29,7 @@ type job struct {
 	evicted map[string]bool
 	stays   []control.Stay
 	drained string
+	shown   map[string]string // UIDs of the pods that were listed, by key
 	acked   []string
 	found   []string
 }
@@ -76,7 +77,7 @@ func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err
 
 // phases are what happens to the cluster, in order.
 func (j *job) phases() []func(context.Context) error {
-	phases := []func(context.Context) error{j.settle}
+	phases := []func(context.Context) error{j.settle, j.placed}
 	if j.options.faults {
 		phases = append(phases, j.killLeader)
 		if j.options.drain != drainNone {
@@ -203,6 +204,33 @@ func (j *job) settle(context.Context) error {
 	}
 	j.tl.say("cluster", "%s at revision %d: %d pods on nodes, %d of them ready, %d without a node",
 		state, j.plane.view.Revision, running, ready, pending)
+	return nil
+}
+
+// placed reports what the input has come to, before anything is broken.
+func (j *job) placed(context.Context) error {
+	view := j.plane.view
+	compiler, err := node.NewCompiler(view)
+	if err != nil {
+		return err
+	}
+	sizes := newRuleSizes()
+	for range sizes.counted(compiler.All()) {
+	}
+	if err := compiler.Err(); err != nil {
+		return err
+	}
+	j.shown = map[string]string{}
+	j.placements("Pods and why they are where they are", view)
+	for p := range view.Pods.All() {
+		j.shown[p.Key] = p.Object.Metadata.UID
+	}
+	j.unplaced(view)
+	j.nodes(view)
+	j.rules(sizes)
+	j.tl.section("Store")
+	j.tl.line("revision %d", view.Revision)
+	j.tl.section("Then")
 	return nil
 }
 

@@ -18,13 +18,16 @@ import (
 // linesMax bounds each list of the summary.
 const linesMax = 200
 
-// summary prints what the cluster has come to. The same input gives the same
-// lines, apart from revisions, hashes and what depends on the order of arrival.
-func (j *job) summary(view *control.View, rules *ruleSizes, states []check.Member, report *check.Report) {
-	j.placements(view)
-	j.unplaced(view)
-	j.nodes(view)
-	j.rules(rules)
+// summary prints how the cluster has come through, and what holds. The same input
+// gives the same lines, apart from revisions, hashes and what depends on the order
+// of arrival.
+func (j *job) summary(view *control.View, sizes *ruleSizes, states []check.Member, report *check.Report) {
+	if j.options.faults {
+		j.placements("Pods that were placed since", view)
+		j.unplaced(view)
+		j.nodes(view)
+		j.rules(sizes)
+	}
 	j.tl.section("Store")
 	for _, m := range states {
 		j.tl.line("member %d: revision %d, state hash %016x", m.ID, m.Revision, m.Hash)
@@ -62,11 +65,12 @@ func (j *job) list(title string, lines []string) {
 	}
 }
 
-func (j *job) placements(view *control.View) {
+// placements lists the pods with a node, apart from those that were listed before.
+func (j *job) placements(title string, view *control.View) {
 	var lines []string
 	for p := range view.Pods.All() {
 		pod := &p.Object
-		if pod.Spec.NodeName == "" {
+		if pod.Spec.NodeName == "" || j.shown[p.Key] == pod.Metadata.UID {
 			continue
 		}
 		why := pod.Metadata.Annotations[control.AnnotationPlacement]
@@ -80,7 +84,7 @@ func (j *job) placements(view *control.View) {
 		name := pod.Metadata.Namespace + "/" + pod.Metadata.Name
 		lines = append(lines, fmt.Sprintf("%-52s %-14s %s", name, pod.Spec.NodeName, why))
 	}
-	j.list("Pods and why they are where they are", lines)
+	j.list(title, lines)
 }
 
 func (j *job) unplaced(view *control.View) {

@@ -149,10 +149,10 @@ func backends(view *control.View, s *api.Service, port *api.ServicePort) map[net
 	choose := selector.FromMap(s.Spec.Selector)
 	for p := range view.Pods.All() {
 		pod := &p.Object
-		if pod.Metadata.Namespace != s.Metadata.Namespace || !choose.MatchesMap(pod.Metadata.Labels) || !pod.Active() {
+		if pod.Metadata.Namespace != s.Metadata.Namespace || !choose.MatchesMap(pod.Metadata.Labels) || pod.Finished() {
 			continue
 		}
-		if pod.Ready() || s.Spec.PublishNotReadyAddresses {
+		if pod.Ready() && pod.Active() || s.Spec.PublishNotReadyAddresses {
 			add(pod.Status.PodIP, control.TargetPort(pod, port), api.Title("Pod", pod.Metadata.Namespace, pod.Metadata.Name))
 		}
 	}

@@ -89,6 +89,17 @@ func Drain(view *View, node string, now time.Time) (*Plan, error) {
 	return plan, nil
 }
 
+// Movable counts, by node, the pods that a drain would evict sooner or later.
+func Movable(view *View) map[string]int {
+	out := map[string]int{}
+	for p := range view.Pods.All() {
+		if p.Object.Spec.NodeName != "" && !p.Object.Metadata.Deleting() && staysBecause(view, &p.Object) == "" {
+			out[p.Object.Spec.NodeName]++
+		}
+	}
+	return out
+}
+
 // charge gathers the evictions under one budget.
 type charge struct {
 	stored    *Stored[api.PodDisruptionBudget]
