@@ -11,6 +11,7 @@ import (
 
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/proxyrules"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/qos"
+	"github.com/orchcore/orchcore/bench/peers/internal/areas/raftstore"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/scheduler"
 	"github.com/orchcore/orchcore/bench/peers/internal/areas/selector"
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
@@ -23,6 +24,7 @@ func areas() []measure.Area {
 		selector.Ratios(),
 		scheduler.Ratios(),
 		proxyrules.Ratios(),
+		raftstore.Ratios(),
 	}
 }
 
