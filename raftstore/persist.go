@@ -20,6 +20,8 @@ type diskTask struct {
 	mark    *wal.Mark
 	release uint64
 	conf    *pb.ConfState
+	// members has the network follow the members of the state afterwards.
+	members bool
 }
 
 // takeTasks turns the effects of the core into tasks. The log in memory gets the
@@ -89,6 +91,7 @@ func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
 			release = max(release, t.release)
 			sync = true
 		}
+		sync = sync || t.members
 		if t.append == nil {
 			continue
 		}
@@ -133,6 +136,9 @@ func (r *replica) wrote(batch []diskTask, took time.Duration) error {
 	for _, t := range batch {
 		if t.mark != nil {
 			r.marked(t)
+		}
+		if t.members {
+			r.connect()
 		}
 		if t.append == nil {
 			continue

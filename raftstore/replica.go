@@ -101,6 +101,7 @@ func (r *replica) turn() error {
 			}
 		}
 		r.sendAll()
+		r.followMembers()
 		if len(r.tasks) == 0 || r.writing {
 			break
 		}
@@ -112,7 +113,6 @@ func (r *replica) turn() error {
 		return r.err
 	}
 	r.discardReceived()
-	r.followMembers()
 	r.finish()
 	r.maybeCut()
 	return nil
@@ -164,13 +164,15 @@ func laneOf(m *pb.Message) transport.Lane {
 // unreachable tells Raft that messages to a peer were lost.
 func (r *replica) unreachable(peer uint64) { r.core.raw.ReportUnreachable(peer) }
 
-// followMembers brings the network in line with the members of the state.
+// followMembers brings the network in line with the members of the state, as soon
+// as it is durable that the change is committed: from then on this member tells
+// those that were removed, who then withdraw the vote that somebody who does not
+// know of the change would need.
 func (r *replica) followMembers() {
-	if !r.core.fx.membership {
-		return
+	if r.core.fx.membership {
+		r.core.fx.membership = false
+		r.tasks = append(r.tasks, diskTask{members: true})
 	}
-	r.core.fx.membership = false
-	r.connect()
 }
 
 // leave has a member that was removed ask the others from time to time whether they
