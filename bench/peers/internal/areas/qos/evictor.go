@@ -328,6 +328,9 @@ func (c evictorCase) replay(pass int, late bool) (out outcome, ok bool) {
 
 func (c evictorCase) eachAlone(crossed []qos.Threshold, now time.Time, n, after *node) (out []string, ok bool) {
 	for _, t := range crossed {
+		if o, ok := n.observation(t.Signal); ok { // it may be crossed for its minimum reclaim alone
+			t.Value = qos.Value{Quantity: t.Value.Of(o.Capacity).Add(t.MinReclaim.Of(o.Capacity))}
+		}
 		e, err := c.evictorOf([]qos.Threshold{t})
 		if err != nil {
 			return nil, false
@@ -343,6 +346,11 @@ func (c evictorCase) eachAlone(crossed []qos.Threshold, now time.Time, n, after 
 		out = append(out, evictions(d))
 	}
 	return out, true
+}
+
+func (n *node) observation(s qos.Signal) (qos.Observation, bool) {
+	observed := qos.Observe(&n.ours)
+	return observed.Of(s)
 }
 
 // asNew drops the times of measurement.
