@@ -38,13 +38,8 @@ func Parse(input string) (Selector, error) {
 	if input == nothingText {
 		return Nothing(), nil
 	}
-	var memory [clausesUsual]clause
 	p := parser{input: input}
-	clauses, err := p.selector(memory[:0])
-	if err != nil {
-		return Nothing(), err
-	}
-	return assembleParsed(clauses), nil
+	return p.selector()
 }
 
 // MustParse is Parse for constants in programs and clauses; it panics on error.
@@ -162,65 +157,81 @@ func (p *parser) unexpectedInRequirement(expected string) error {
 	return &ParseError{p.input, p.from, inRequirement + "found '" + clip(p.literal()) + "'" + expected}
 }
 
-// selector appends the clauses of the input to dst.
-func (p *parser) selector(dst []clause) ([]clause, error) {
+// selector reads the whole input. One clause is all that many selectors have,
+// and needs no putting in order.
+func (p *parser) selector() (Selector, error) {
 	p.next()
 	switch p.tok {
 	case tokenEnd:
-		return dst, nil
+		return Everything(), nil
 	case tokenWord, tokenNot:
 	default:
-		return nil, p.unexpected(", expected: !, identifier, or 'end of string'")
+		return Nothing(), p.unexpected(", expected: !, identifier, or 'end of string'")
 	}
-	for {
-		c, err := p.requirement()
-		if err != nil {
-			return nil, err
-		}
-		dst = append(dst, c)
-		switch p.tok {
-		case tokenEnd:
-			return dst, nil
-		case tokenComma:
-		default:
+	var first clause
+	if err := p.requirement(&first); err != nil {
+		return Nothing(), err
+	}
+	if p.tok == tokenEnd {
+		return Selector{clauses: []clause{first}, selectable: true}, nil
+	}
+	var memory [clausesUsual]clause
+	memory[0] = first
+	clauses, err := p.more(memory[:1])
+	if err != nil {
+		return Nothing(), err
+	}
+	return assembleParsed(clauses), nil
+}
+
+// more appends the clauses after the first one to dst.
+func (p *parser) more(dst []clause) ([]clause, error) {
+	for p.tok != tokenEnd {
+		if p.tok != tokenComma {
 			return nil, p.unexpected(", expected: ',' or 'end of string'")
 		}
 		p.next()
 		if p.tok != tokenWord && p.tok != tokenNot {
 			return nil, p.unexpected(", expected: identifier after ','")
 		}
+		dst = append(dst, clause{})
+		if err := p.requirement(&dst[len(dst)-1]); err != nil {
+			return nil, err
+		}
 	}
+	return dst, nil
 }
 
-// requirement reads one requirement and leaves the token after it current.
-func (p *parser) requirement() (clause, error) {
+// requirement reads one requirement into c, which is zero, and leaves the token
+// after it current.
+func (p *parser) requirement(c *clause) error {
 	op := Exists
 	if p.tok == tokenNot {
 		op = DoesNotExist
 		p.next()
 	}
 	if p.tok != tokenWord {
-		return clause{}, p.unexpectedInRequirement(", expected: identifier")
+		return p.unexpectedInRequirement(", expected: identifier")
 	}
-	key := p.literal()
-	if !ValidKey(key) {
-		return clause{}, &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + quote(key) + ": " + joined(keyFaults(key))}
+	c.key = p.literal()
+	if !ValidKey(c.key) {
+		return &ParseError{p.input, p.from, inRequirement + kindInvalid + ": " + quote(c.key) + ": " + joined(keyFaults(c.key))}
 	}
+	c.tags = tagWord(c.key)
 	p.next()
 	if p.tok == tokenEnd || p.tok == tokenComma || op == DoesNotExist {
-		return newClause(key, op), nil
+		c.setOp(op)
+		return nil
 	}
 	if op = p.operator(); op == 0 {
-		return clause{}, p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
+		return p.unexpectedInRequirement(", expected: in, notin, =, ==, !=, gt, lt")
 	}
-	c := newClause(key, op)
+	c.setOp(op)
 	p.next()
 	if op == In || op == NotIn {
-		err := p.list(&c)
-		return c, err
+		return p.list(c)
 	}
-	err := p.exactValue(&c)
-	return c, err
+	return p.exactValue(c)
 }
 
 // operator is the operator that the current token stands for, or 0.
@@ -345,25 +356,26 @@ func assembleParsed(parsed []clause) Selector {
 		sort.Sort(clausesByKey(clauses))
 		return assemble(clauses)
 	}
-	if n == 0 {
-		return Everything()
-	}
-	var printed [clausesUsual]uint8 // indexes into parsed
+	var printed [clausesUsual]uint8     // indexes into parsed
+	var places [evaluationRanks + 1]int // where in the result the clauses of a rank begin
 	for i := range parsed {
 		j := i
 		for ; j > 0 && parsed[i].key < parsed[printed[j-1]].key; j-- {
 			printed[j] = printed[j-1]
 		}
 		printed[j] = uint8(i)
+		places[parsed[i].op.evaluationRank()+1]++
 	}
-	clauses := make([]clause, 0, n)
 	for rank := range evaluationRanks {
-		for pos, i := range printed[:n] {
-			if c := &parsed[i]; c.op.evaluationRank() == rank {
-				c.pos = uint32(pos)
-				clauses = append(clauses, *c)
-			}
-		}
+		places[rank+1] += places[rank]
+	}
+	clauses := make([]clause, n)
+	for pos, i := range printed[:n] {
+		c := &parsed[i]
+		c.pos = uint32(pos)
+		rank := c.op.evaluationRank()
+		clauses[places[rank]] = *c
+		places[rank]++
 	}
 	return Selector{clauses: clauses, selectable: true}
 }
