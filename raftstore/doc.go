@@ -38,7 +38,24 @@
 //
 // A write is applied, or not applied (ErrNotApplied), or nobody here can know
 // (ErrUnknownOutcome): the caller gave up waiting, or the member stopped, while the
-// entry was on its way.
+// entry was on its way. A Session makes such a write safe to repeat: the state keeps
+// its result, and a repetition gets that instead of being applied again.
+//
+// # Members
+//
+// The founding members come from Config. Later ones are added as learners, promoted
+// when they have caught up, replaced through a joint configuration, or removed. The
+// leader refuses what would leave the cluster without an active quorum. An id is
+// never used again: a member that has lost its disk has forgotten its promises, and
+// must come back as another one. A removed member stays, to vote, until a quorum of
+// the rest knows durably that it is gone (member.go says why), and ends with
+// ErrRemoved.
+//
+//	voters     1  2  3  4  5  6  7
+//	tolerates  0  0  1  1  2  2  3
+//
+// Backup writes the state as it is; Restore founds a cluster of another identity
+// from it.
 //
 // # Failure model
 //
@@ -86,6 +103,10 @@
 //     memory and is replayed from the last snapshot.
 //   - Differs: after a failed sync and a restart of the process the last batch of the
 //     log is written again, since the page cache may hold it without the disk.
+//   - Differs: a removed member votes as if its log ended at its commit index, and
+//     leaves when a quorum of the others says so; etcd's stops at once.
+//   - Differs: all messages of a client's writes carry what makes them apply once;
+//     etcd has no sessions.
 //   - Differs: there are no authentication, quota alarms, defragmentation or gRPC
 //     API. Leases are part of the data model, but nothing here grants or expires them
 //     yet.
@@ -99,8 +120,9 @@
 //
 // # Reading order
 //
-// kv.go, store.go; core.go, propose.go, read.go, member.go; command.go, machine.go;
-// replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go, node.go,
-// lifecycle.go; raftlog.go, message.go. Then sim_test.go, which shows what can
-// happen. election.go is a recipe on top.
+// kv.go, store.go; core.go, propose.go, read.go, member.go; command.go, machine.go,
+// session.go; replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go,
+// node.go, lifecycle.go, change.go, backup.go; raftlog.go, message.go. Then
+// sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
+// is seen. election.go is a recipe on top.
 package raftstore

@@ -169,8 +169,10 @@ func TestSnapshotsShortenTheLogAndRestoreAFollower(t *testing.T) {
 	put(t, c.stores[away], "after", "2")
 	c.settled()
 	for _, m := range c.members {
-		segments := c.stores[m.ID].node.replica.wal.Segments()
-		require.Less(t, segments, 30, "member %d keeps old segments", m.ID)
+		segments := make(chan int, 1)
+		n := c.stores[m.ID].node
+		require.True(t, n.call(func() { segments <- n.replica.wal.Segments() }))
+		require.Less(t, <-segments, 30, "member %d keeps old segments", m.ID)
 	}
 }
 

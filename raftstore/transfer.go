@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/orchcore/orchcore/raftstore/transport"
 	"github.com/orchcore/orchcore/raftstore/wal"
@@ -113,11 +115,8 @@ func (r *replica) pump(o *outgoing) {
 
 // tickTransfers repeats what seems lost and gives up what does not move.
 func (r *replica) tickTransfers() {
-	for _, id := range r.core.state.memberIDs() {
-		o := r.sending[id]
-		if o == nil {
-			continue
-		}
+	for _, to := range slices.Sorted(maps.Keys(r.sending)) {
+		o := r.sending[to]
 		patience := uint64(transferPatience)
 		if o.wanted == o.size {
 			patience = verifyPatience
