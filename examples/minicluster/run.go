@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/orchcore/orchcore/examples/minicluster/api"
@@ -30,6 +31,7 @@ type job struct {
 	stays   []control.Stay
 	drained string
 	shown   map[string]string // UIDs of the pods that were listed, by key
+	broken  []check.Violation // found while the run went on
 	acked   []string
 	found   []string
 }
@@ -204,6 +206,11 @@ func (j *job) settle(context.Context) error {
 	}
 	j.tl.say("cluster", "%s at revision %d: %d pods on nodes, %d of them ready, %d without a node",
 		state, j.plane.view.Revision, running, ready, pending)
+	found := check.Objects(j.plane.view).Violations
+	for _, v := range found {
+		j.tl.say("check", "BROKEN %s", v)
+	}
+	j.broken = append(j.broken, found...)
 	return nil
 }
 
@@ -265,6 +272,12 @@ func (j *job) finish(ctx context.Context) error {
 	})
 	if err := compiler.Err(); err != nil {
 		return err
+	}
+	// What was broken at some time is broken, even if it has healed.
+	for _, v := range j.broken {
+		if !slices.Contains(report.Violations, v) {
+			report.Violations = append(report.Violations, v)
+		}
 	}
 	j.summary(view, sizes, states, report)
 	if n := len(report.Violations); n > 0 {

@@ -21,7 +21,7 @@ func (p *planner) claim(objects []load.Object) error {
 		p.alloc.ClaimNode(n.Object.Metadata.Name, n.Object.InternalIP(), n.Object.Spec.PodCIDR)
 	}
 	for s := range p.view.Services.All() {
-		if _, field, _, err := p.claimService(&s.Object); err != nil {
+		if _, field, err := p.claimService(&s.Object); err != nil {
 			return fmt.Errorf("stored object %s: %s: %w", s.Key, field, err)
 		}
 	}
@@ -48,7 +48,7 @@ func (p *planner) claim(objects []load.Object) error {
 			if err = json.Unmarshal(text, &s); err != nil {
 				break
 			}
-			if value, field, _, err := p.claimService(&s); err != nil {
+			if value, field, err := p.claimService(&s); err != nil {
 				return &load.Error{Origin: o.Origin, Object: o.Title(), Field: field, Value: value, Want: err.Error()}
 			}
 		}
@@ -59,11 +59,12 @@ func (p *planner) claim(objects []load.Object) error {
 	return nil
 }
 
-func (p *planner) claimService(s *api.Service) (value, field string, ok bool, err error) {
+// claimService returns the value and the field that cannot be had.
+func (p *planner) claimService(s *api.Service) (value, field string, err error) {
 	name := s.Metadata.Namespace + "/" + s.Metadata.Name
 	if ip := s.Spec.ClusterIP; ip != "" && ip != "None" && s.Spec.Type != "ExternalName" {
 		if err := p.alloc.ClaimClusterIP(ip, name); err != nil {
-			return strconv.Quote(ip), "spec.clusterIP", false, err
+			return strconv.Quote(ip), "spec.clusterIP", err
 		}
 	}
 	for i, port := range s.Spec.Ports {
@@ -71,10 +72,10 @@ func (p *planner) claimService(s *api.Service) (value, field string, ok bool, er
 			continue
 		}
 		if err := p.alloc.ClaimNodePort(port.NodePort, name); err != nil {
-			return strconv.Itoa(int(port.NodePort)), fmt.Sprintf("spec.ports[%d].nodePort", i), false, err
+			return strconv.Itoa(int(port.NodePort)), fmt.Sprintf("spec.ports[%d].nodePort", i), err
 		}
 	}
-	return "", "", true, nil
+	return "", "", nil
 }
 
 // keep carries over what the cluster has set in the stored object and what the
