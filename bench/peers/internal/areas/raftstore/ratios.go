@@ -14,7 +14,7 @@ import (
 func Ratios() measure.Area {
 	var rows []measure.Row
 	for _, clients := range []int{1, 64, 1000} {
-		for _, peer := range []string{direct, client} {
+		for _, peer := range []string{direct, client, hashicorp} {
 			rows = append(rows, row(fmt.Sprintf("put/clients=%d", clients), peer, "puts/s", putLoad(clients)))
 		}
 	}
@@ -27,10 +27,12 @@ func Ratios() measure.Area {
 	return measure.Area{Name: "raftstore", Rows: rows}
 }
 
-// The peers: EtcdServer's methods in process, or etcd's client over gRPC.
+// The peers: EtcdServer's methods in process, etcd's client over gRPC, and
+// hashicorp/raft with raft-wal under a map.
 const (
-	direct = "etcd-direct"
-	client = "etcd-client"
+	direct    = "etcd-direct"
+	client    = "etcd-client"
+	hashicorp = "hashicorp"
 )
 
 // sampleTime is how long a sample lasts; tests shorten it.
@@ -57,24 +59,14 @@ func row(name, peer, unit string, l load) measure.Row {
 		if err != nil {
 			return nil, err
 		}
-		etcd, err := openEtcd()
+		upstream, closePeer, err := openPeer(peer)
 		if err != nil {
 			ours.close()
 			return nil, err
 		}
-		var upstream store = etcdDirect{etcd.leader.Server}
-		clients, err := openClients(etcd.leader, connections)
 		closeAll := func() {
-			clients.close()
 			ours.close()
-			etcd.close()
-		}
-		if err != nil {
-			closeAll()
-			return nil, err
-		}
-		if peer == client {
-			upstream = clients
+			closePeer()
 		}
 		for _, s := range []store{ours, upstream} {
 			if err := l.prepare(context.Background(), s); err != nil {
@@ -93,6 +85,29 @@ func row(name, peer, unit string, l load) measure.Row {
 			return nil
 		}}, nil
 	}}
+}
+
+func openPeer(peer string) (store, func(), error) {
+	if peer == hashicorp {
+		c, err := openHashicorp()
+		if err != nil {
+			return nil, nil, err
+		}
+		return c, c.close, nil
+	}
+	c, err := openEtcd()
+	if err != nil {
+		return nil, nil, err
+	}
+	if peer == direct {
+		return etcdDirect{c.leader.Server}, c.close, nil
+	}
+	clients, err := openClients(c.leader, connections)
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	return clients, func() { clients.close(); c.close() }, nil
 }
 
 // side is one store under a load.
