@@ -414,3 +414,23 @@ func TestExplain(t *testing.T) {
 	}
 	require.Equal(t, []string{"priority 0; 7 processes", "priority 0; 7 processes", "critical: never evicted; priority 2000000000; no statistics"}, reasons)
 }
+
+func TestNodeTaints(t *testing.T) {
+	keys := func(taints []Taint) (out []string) {
+		for _, x := range taints {
+			require.Equal(t, "NoSchedule", x.Effect)
+			out = append(out, x.Key)
+		}
+		return out
+	}
+	require.Equal(t, []string{"node.kubernetes.io/memory-pressure", "node.kubernetes.io/unreachable", "node.kubernetes.io/network-unavailable", "node.kubernetes.io/unschedulable"},
+		keys(NodeTaints([]NodeCondition{{"MemoryPressure", "True"}, {"DiskPressure", "False"}, {"PIDPressure", "Unknown"}, {"Ready", "Unknown"}, {"NetworkUnavailable", "True"}, {"Other", "True"}}, true)))
+	require.Empty(t, NodeTaints([]NodeCondition{{"Ready", "True"}}, false))
+	for status, want := range map[string]string{"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable", "True": ""} {
+		taint, ok := EvictionTaint([]NodeCondition{{"DiskPressure", "True"}, {"Ready", status}})
+		require.Equal(t, want != "", ok)
+		require.Equal(t, want, taint.Key)
+	}
+	_, ok := EvictionTaint(nil)
+	require.False(t, ok)
+}

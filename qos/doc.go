@@ -153,6 +153,6 @@
 // qos/resource. Parameters: critical.go, oom.go, cgroup.go, allocatable.go.
 // Eviction: signal.go, threshold.go, stats.go, rank.go, evictor.go (its type
 // comment draws a pass), eviction.go, explain.go; testdata/evictor.txt shows it
-// at work. Control plane: preempt.go, taintevict.go, zone.go, budget.go,
-// drain.go. Measuring: observe_linux.go.
+// at work. Control plane: preempt.go, nodetaint.go,
+// taintevict.go, zone.go, budget.go, drain.go. Measuring: observe_linux.go.
 package qos

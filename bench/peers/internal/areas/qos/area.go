@@ -26,6 +26,7 @@ func Parity() compare.Area {
 			evictorSuite(),
 			preemptSuite(),
 			taintSuite(),
+			conditionSuite(),
 			departureSuite(),
 			zoneSuite(),
 			budgetSuite(),
