@@ -24,7 +24,6 @@ func areas() []compare.Area {
 		qos.Parity(),
 		selector.Parity(),
 		scheduler.Parity(),
-		scheduler.ParityOfVolumes(),
 		proxyrules.Parity(),
 		raftstore.Parity(),
 	}

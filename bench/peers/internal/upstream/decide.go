@@ -58,11 +58,12 @@ func (s *Scheduler) Decide(pod *v1.Pod) (*Decision, error) {
 // Choose makes the scheduling cycle only. If PreFilter narrows the nodes, so
 // that the scan is in random order, it looks at them as Decide does.
 func (s *Scheduler) Choose(pod *v1.Pod) (*Decision, error) {
-	d, state, _, err := s.choose(pod)
+	d, _, _, err := s.choose(pod)
 	if err != nil || d.Gated != nil || d.Err != "" {
 		return d, err
 	}
-	if narrow, st, _ := s.profile.RunPreFilterPlugins(s.ctx, state, pod); st.IsSuccess() && !narrow.AllNodes() {
+	// In a state of its own: Place needs what the cycle found out about volumes.
+	if narrow, st, _ := s.profile.RunPreFilterPlugins(s.ctx, framework.NewCycleState(), pod); st.IsSuccess() && !narrow.AllNodes() {
 		return d, s.look(d, pod)
 	}
 	return d, nil

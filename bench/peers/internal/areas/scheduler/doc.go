@@ -7,9 +7,4 @@
 // decided one after the other; each decision is one check per part, and the pod
 // is then placed on upstream's choice on both sides, so that one difference
 // does not bring on others.
-//
-// The area "scheduler" has what the default profile decides about without
-// volumes: on admitted objects, on bigger clusters of which a part is looked at,
-// between changes of the cluster, and with values that no API server admits and
-// our own validation off. "scheduler-volumes" adds claims and disks.
 package scheduler

@@ -26,23 +26,22 @@ const (
 
 // compared is what generated clusters use: the features whose plugins our
 // package has.
-const compared = workload.AllFeatures &^ workload.Volumes
+const compared = workload.AllFeatures
 
 // Parity compares decisions on small mixed clusters, all nodes looked at; the
 // choice on bigger ones, of which upstream by default looks at a part; decisions
-// on clusters that change; and decisions with values that no API server admits.
+// about claims and disks, on clusters that change, and with values that no API
+// server admits.
 func Parity() compare.Area {
-	return area("scheduler", decisions(&bench{percent: 100}), truncated(&bench{}),
-		histories(&bench{percent: 100}), odd(&bench{percent: 100, unvalidated: true}))
-}
-
-// ParityOfVolumes compares decisions about pods with claims and disks.
-func ParityOfVolumes() compare.Area {
-	return area("scheduler-volumes", volumes(&bench{percent: 100}))
-}
-
-func area(name string, suites ...compare.Suite) compare.Area {
-	return compare.Area{Name: name, Doc: "scheduler/doc.go", Suites: suites}
+	all := func() *bench { return &bench{percent: 100} }
+	return compare.Area{
+		Name: "scheduler",
+		Doc:  "scheduler/doc.go",
+		Suites: []compare.Suite{
+			decisions(all()), truncated(&bench{}), volumes(all()), histories(all()),
+			odd(&bench{percent: 100, unvalidated: true}),
+		},
+	}
 }
 
 // clusterCase is a cluster as JSON: both sides decode the same bytes.
