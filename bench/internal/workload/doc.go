@@ -8,22 +8,25 @@
 // A mixed workload draws every field that Features allows, in common and in odd
 // combinations, on a cluster small enough to read: it is for comparing
 // decisions. A named workload has one shape on a cluster of a given size: it is
-// for measuring. An Object is a JSON object before encoding.
+// for measuring. A history is a mixed cluster and what then happens to it. An odd
+// value is one that decodes but that no API server admits; only Spoil makes
+// those. An Object is a JSON object before encoding.
 //
 // # Method
 //
 // Generators draw from one math/rand/v2 generator in a fixed order. A feature
 // that is off draws nothing, so that widening the features of a run changes its
 // cases. encoding/json writes the keys of an object sorted, which makes equal
-// objects equal bytes. Making a pod costs a few microseconds and allocates
-// freely; nothing here is meant to run inside a timed section.
+// objects equal bytes. The cost is linear in the number of objects, and mostly
+// allocation; nothing here is meant to run inside a timed section.
 //
 // # Guarantees
 //
-// Mixed clusters are what an API server could have admitted: names are unique,
-// references resolve, quantities parse, enumerations hold defined values, and
-// every placed pod names an existing node (which it may overcommit). No map
-// order, clock or global state reaches the output.
+// Mixed clusters hold what an API server admits: names are unique, quantities
+// parse, enumerations have defined values, and every placed pod names an existing
+// node, which it may overcommit. References to owners and claims may dangle, as
+// they may in a real cluster. No map order, clock or global state reaches the
+// output.
 //
 // # Reading order
 //

@@ -2,9 +2,9 @@
 // snapshot, plugins, scheduling cycle and preemption, with the default profile,
 // on objects given as JSON and without an API server.
 //
-// One Scheduler serves any number of clusters in turn: building one takes a
-// tenth of a second, filling and emptying its cache takes microseconds. Load
-// puts a cluster in, Decide and Place work on it, and the next Load takes it
+// One Scheduler serves any number of clusters in turn, since building one starts
+// informers and costs far more than filling and emptying its cache. Load puts a
+// cluster in, Decide and Place work on it, and the next Load takes it
 // out again. Services, controllers, namespaces and disruption budgets go
 // straight into the informers' stores, where the plugins look them up; nothing
 // waits for an event.
