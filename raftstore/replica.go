@@ -82,7 +82,7 @@ func (r *replica) tick() {
 	r.core.tick()
 	r.tickTransfers()
 	r.watchDisk()
-	r.leave()
+	r.askAround()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
 
@@ -175,14 +175,18 @@ func (r *replica) followMembers() {
 	}
 }
 
-// leave has a member that was removed ask the others from time to time whether they
-// know; their transports answer, see toldRemoved.
-func (r *replica) leave() {
+// askAround has a member that was removed, or hears of no leader and so may have
+// been, send something to the others from time to time: their transports answer
+// that it was removed; see toldRemoved. A learner would otherwise wait in silence.
+func (r *replica) askAround() {
 	state := r.core.state
-	if !state.removed[r.id] || r.core.ticks%r.core.electionTicks != 0 {
+	if !state.removed[r.id] && r.core.leader != raft.None || r.core.ticks%r.core.electionTicks != 0 {
 		return
 	}
 	for _, id := range state.memberIDs() {
+		if id == r.id {
+			continue
+		}
 		// Any message does; this one means nothing to anybody.
 		m := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), To: new(id), From: new(r.id), Term: new(r.core.term())}
 		r.net.Send(id, transport.LaneControl, 0, appendMessage(nil, m))
