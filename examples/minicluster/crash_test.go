@@ -124,3 +124,36 @@ func TestKill9(t *testing.T) {
 	require.NotContains(t, out, "created:")
 	h.follow(t, stored(t, dir), false)
 }
+
+// A run that was killed while it drained a node leaves the node closed; the next
+// one opens it, or drains it to the end.
+func TestKilledWhileDraining(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	status, out, errs := inProcess("-data", dir, "-faults=false")
+	require.Equal(t, exitOK, status, "%s\n%s", errs, out)
+	cordon := func(name string) {
+		m, err := openMembers(dir)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, m.close()) }()
+		client := m.endpoints.Client(0)
+		view, err := control.Snapshot(t.Context(), client)
+		require.NoError(t, err)
+		a, ok, err := control.Cordon(view.Nodes[api.Nodes.Key("", name)], true)
+		require.NoError(t, err)
+		require.True(t, ok)
+		_, err = control.Commit(t.Context(), client, a)
+		require.NoError(t, err)
+	}
+	cordon("general-c1")
+	status, out, errs = inProcess("-data", dir, "-faults=false")
+	require.Equal(t, exitOK, status, "%s\n%s", errs, out)
+	require.Contains(t, out, "uncordon node general-c1, which an earlier run was draining")
+	cordon("general-c2")
+	status, out, errs = inProcess("-data", dir)
+	require.Equal(t, exitOK, status, "%s\n%s", errs, out)
+	require.Contains(t, out, "cordon node general-c2 and drain it")
+	for n := range stored(t, dir).Nodes.All() {
+		require.False(t, n.Object.Spec.Unschedulable, n.Key)
+	}
+}

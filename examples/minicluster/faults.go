@@ -72,7 +72,7 @@ func (j *job) drain(ctx context.Context) error {
 		j.tl.say("fault", "%s, the leading scheduler, crashes; its lease runs for up to %v", c.name, j.options.leaseDuration)
 	}
 	j.drained = name
-	if err := j.edit(ctx, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
+	if err := j.edit(ctx, name, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
 		return control.Cordon(n, true)
 	}); err != nil {
 		return err
@@ -155,16 +155,16 @@ func (j *job) choose() (string, error) {
 	return best, nil
 }
 
-// edit changes the drained node, again if somebody else changes it meanwhile.
-func (j *job) edit(ctx context.Context, change func(*control.Stored[api.Node]) (control.Action, bool, error)) error {
+// edit changes a node, again if somebody else changes it meanwhile.
+func (j *job) edit(ctx context.Context, name string, change func(*control.Stored[api.Node]) (control.Action, bool, error)) error {
 	for {
 		view, err := control.Snapshot(ctx, j.client)
 		if err != nil {
 			return err
 		}
-		n := view.Nodes[api.Nodes.Key("", j.drained)]
+		n := view.Nodes[api.Nodes.Key("", name)]
 		if n == nil {
-			return fmt.Errorf("node %s is gone", j.drained)
+			return fmt.Errorf("node %s is gone", name)
 		}
 		a, ok, err := change(n)
 		if err != nil || !ok {

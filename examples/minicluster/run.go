@@ -79,7 +79,7 @@ func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err
 
 // phases are what happens to the cluster, in order.
 func (j *job) phases() []func(context.Context) error {
-	phases := []func(context.Context) error{j.settle, j.placed}
+	phases := []func(context.Context) error{j.reopen, j.settle, j.placed}
 	if j.options.faults {
 		phases = append(phases, j.killLeader)
 		if j.options.drain != drainNone {
@@ -87,6 +87,29 @@ func (j *job) phases() []func(context.Context) error {
 		}
 	}
 	return phases
+}
+
+// reopen opens nodes that a run was draining when it was killed, unless this run is
+// about to drain the same one.
+func (j *job) reopen(ctx context.Context) error {
+	view, err := control.Snapshot(ctx, j.client)
+	if err != nil {
+		return err
+	}
+	for n := range view.Nodes.All() {
+		name, wish := n.Object.Metadata.Name, j.options.drain
+		goesOn := j.options.faults && (wish == "" || wish == name)
+		if n.Object.Metadata.Annotations[control.AnnotationDrain] == "" || goesOn {
+			continue
+		}
+		if err := j.edit(ctx, name, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
+			return control.Cordon(n, false)
+		}); err != nil {
+			return err
+		}
+		j.tl.say("operator", "uncordon node %s, which an earlier run was draining", name)
+	}
+	return nil
 }
 
 // apply waits for the store and brings the input into it.
@@ -291,7 +314,7 @@ func (j *job) uncordon(ctx context.Context) error {
 	if j.drained == "" {
 		return nil
 	}
-	if err := j.edit(ctx, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
+	if err := j.edit(ctx, j.drained, func(n *control.Stored[api.Node]) (control.Action, bool, error) {
 		return control.Cordon(n, false)
 	}); err != nil {
 		return err
