@@ -215,6 +215,39 @@ func TestConfigRefusals(t *testing.T) {
 	}
 }
 
+// Node ports on localhost are for iptables and IPv4, and only if the ranges
+// for node ports include loopback addresses.
+func TestLocalhostNodePorts(t *testing.T) {
+	service := strings.NewReplacer(`"spec":{`, `"spec":{"type":"NodePort",`, `"port":80`, `"port":80,"nodePort":30080`).Replace(webService)
+	services, slices := decode(t, service, webSlice(`{"addresses":["10.0.0.1"]}`))
+	prefix := netip.MustParsePrefix
+	for _, c := range []struct {
+		name      string
+		mode      proxyrules.Mode
+		on        bool
+		ranges    []netip.Prefix
+		own, far  proxyrules.Verdict // to 127.0.0.1: from itself, from a stranger
+		mitigated bool
+	}{
+		{"on", proxyrules.IPTables, true, nil, proxyrules.DNAT, proxyrules.DNAT, true},
+		{"off", proxyrules.IPTables, false, nil, proxyrules.Accept, proxyrules.Accept, false},
+		{"nft", proxyrules.NFTables, true, nil, proxyrules.Accept, proxyrules.Accept, true},
+		{"ranges without loopback", proxyrules.IPTables, true, []netip.Prefix{prefix("192.168.0.0/24")}, proxyrules.Accept, proxyrules.Accept, false},
+		{"ranges with loopback", proxyrules.IPTables, true, []netip.Prefix{prefix("192.168.0.0/24"), prefix("127.0.0.0/8")}, proxyrules.DNAT, proxyrules.DNAT, true},
+		{"a part of loopback", proxyrules.IPTables, true, []netip.Prefix{prefix("127.9.0.0/16")}, proxyrules.Accept, proxyrules.Drop, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := nodeA
+			cfg.Mode, cfg.LocalhostNodePorts, cfg.NodePortAddresses = c.mode, c.on, c.ranges
+			r, err := proxyrules.Compile(cfg, services, slices)
+			require.NoError(t, err)
+			require.Equal(t, c.own, r.Lookup(flow("tcp", "127.0.0.1:1", "127.0.0.1:30080"), 0).Verdict)
+			require.Equal(t, c.far, r.Lookup(flow("tcp", "8.8.8.8:1", "127.0.0.1:30080"), 0).Verdict)
+			require.Equal(t, c.mitigated, strings.Contains(string(r.AppendIPTables(nil)), "-A KUBE-FIREWALL"))
+		})
+	}
+}
+
 // Two Services that claim one address: the first by name keeps it, and the
 // conflict is reported.
 func TestConflicts(t *testing.T) {

@@ -245,6 +245,9 @@ func (g *generator) slice(s *proxyrules.Service, k int) {
 	for _, p := range s.Spec.Ports {
 		if g.chance(90) {
 			port := int32(8080 + g.IntN(2))
+			if g.chance(5) {
+				port = pick(g, int32(80), 30001) // a number that frontends have too
+			}
 			e.Ports = append(e.Ports, proxyrules.EndpointPort{Name: &p.Name, Protocol: &p.Protocol, Port: &port})
 		}
 	}
@@ -262,6 +265,9 @@ func (g *generator) endpoint(slice, hints, ready int) proxyrules.Endpoint {
 	e := proxyrules.Endpoint{Addresses: []string{fmt.Sprintf(g.pod, slice, 1+g.IntN(6))}}
 	if g.chance(4) && slice == 0 {
 		e.Addresses[0] = g.nodeIPs[0]
+	}
+	if g.chance(3) && slice == 1 { // an address that Services capture
+		e.Addresses[0] = pick(g, fmt.Sprintf(g.svc, 10+g.IntN(6)), fmt.Sprintf(g.svc, 201), g.externalIPs[0], g.vips[0])
 	}
 	node := pick(g, nodeName, "node-b", "node-c")
 	if g.chance(90) {
