@@ -50,7 +50,7 @@ func Ratios() measure.Area {
 		add(fmt.Sprintf("%s/nodes=%d", name, ratioNodes), name, 100)
 	}
 	for _, name := range []string{"basic", "mixed"} {
-		add(fmt.Sprintf("%s/nodes=%d/percent=adaptive", name, ratioNodes), name, 0)
+		add(fmt.Sprintf("adaptive/nodes=%d/workload=%s", ratioNodes, name), name, 0)
 	}
 	return area
 }
