@@ -82,11 +82,14 @@ func (j *job) drain(ctx context.Context) error {
 	for p := range j.plane.view.Pods.All() {
 		before[p.Key] = p.Object.Metadata.UID
 	}
-	moved, err := j.evict(ctx)
+	moved, held, err := j.evict(ctx)
 	if err != nil {
 		return err
 	}
 	j.tl.say("operator", "node %s is drained: %d pods evicted, %d stay", name, moved, len(j.stays))
+	if held > 0 {
+		j.tl.say("operator", "%d of them only because of their budgets, which have not changed for %v", held, drainPatience)
+	}
 	shown := min(len(j.stays), staysShownMax)
 	for _, s := range j.stays[:shown] {
 		j.tl.say("operator", "stays: pod %s: %s", s.Pod, s.Reason)
@@ -183,26 +186,27 @@ func again(err error) bool {
 }
 
 // evict asks for the end of every pod that a drain moves, until none is left. Where
-// a budget holds a pod back it waits for the pod's fellows to be ready elsewhere.
-func (j *job) evict(ctx context.Context) (moved int, err error) {
+// a budget holds a pod back it waits for the pod's fellows to be ready elsewhere;
+// held counts those that it gave up on.
+func (j *job) evict(ctx context.Context) (moved, held int, err error) {
 	last := time.Now()
 	said := map[string]bool{}
 	for {
 		view, err := control.Snapshot(ctx, j.client)
 		if err != nil {
-			return moved, err
+			return moved, 0, err
 		}
 		plan, err := control.Drain(view, j.drained, time.Now())
 		if err != nil {
-			return moved, err
+			return moved, 0, err
 		}
 		j.stays = append(plan.Stay, plan.Wait...)
 		if len(plan.Actions) == 0 && (len(plan.Wait) == 0 || time.Since(last) > drainPatience) {
-			return moved, nil
+			return moved, len(plan.Wait), nil
 		}
 		for _, r := range control.CommitAll(ctx, j.client, plan.Actions) {
 			if r.Err != nil && !again(r.Err) {
-				return moved, r.Err
+				return moved, 0, r.Err
 			}
 			if r.Err == nil {
 				last = time.Now()
@@ -217,7 +221,7 @@ func (j *job) evict(ctx context.Context) (moved int, err error) {
 		}
 		select {
 		case <-ctx.Done():
-			return moved, context.Cause(ctx)
+			return moved, 0, context.Cause(ctx)
 		case <-time.After(drainPause):
 		}
 	}

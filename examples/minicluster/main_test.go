@@ -54,7 +54,7 @@ func TestShop(t *testing.T) {
 	status, out, errs := inProcess("-data", dir)
 	require.Equal(t, exitOK, status, "%s\n%s", errs, out)
 	for _, line := range []string{
-		"created: 2 DaemonSet, 17 Deployment", "4 PodDisruptionBudget", "drain waits with pod shop/", "disruption budget middle",
+		"created: 2 DaemonSet, 17 Deployment", "4 PodDisruptionBudget",
 		"at rest", "57 pods on nodes, 57 of them ready, 1 without a node",
 		"leader of the store at term", "crashes after", "is back and has caught up",
 		"the leading scheduler, crashes", "cordon node", "is drained:", "daemon set pod", "Pods that were placed since", "in its place",
