@@ -59,6 +59,38 @@ func TestSimIsExact(t *testing.T) {
 	}
 }
 
+// A leader whose disk hangs gives leadership away: its heartbeats go on, so nobody
+// else would notice.
+func TestSimStalledDisk(t *testing.T) {
+	w := newWorld(t, 1)
+	for len(w.nodes) != 3 {
+		w = newWorld(t, w.seed+1)
+	}
+	w.net.Faults = transport.Faults{DelayMin: time.Millisecond, DelayMax: 2 * time.Millisecond}
+	for _, n := range w.nodes {
+		n.slow = true
+		n.start()
+	}
+	w.after(time.Second, w.clients[0].next)
+	if !w.until(10*time.Second, func() bool { return len(w.history.ops) > 5 && w.leaderNode() != nil }) {
+		w.fatal("no leader")
+	}
+	stalled := w.leaderNode()
+	stalled.stalled = true
+	w.tell("disk of member %d stalls", stalled.id)
+	moved := func() bool {
+		for _, n := range w.nodes {
+			if n != stalled && n.replica.role() == Leader {
+				return true
+			}
+		}
+		return false
+	}
+	if !w.until(w.now+30*time.Second, moved) {
+		w.fatal("member %d keeps leading: %s", stalled.id, w.describe())
+	}
+}
+
 func firstDifference(a, b string) string {
 	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range min(len(as), len(bs)) {
@@ -111,6 +143,7 @@ type simNode struct {
 	stream  simStream
 	state   *machine // as examined last
 	gone    bool     // removed from the cluster
+	stalled bool     // its disk answers nothing
 }
 
 func (w *world) tell(format string, args ...any) {
@@ -345,7 +378,7 @@ func (n *simNode) start() {
 func (n *simNode) background(life int, work, done func()) {
 	w := n.w
 	w.after(w.between(0, 30*time.Millisecond), func() {
-		if n.life != life || n.replica == nil {
+		if n.life != life || n.replica == nil || n.stalled {
 			return
 		}
 		work()

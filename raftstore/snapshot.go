@@ -90,12 +90,18 @@ func (d snapshotDir) clean(marks []wal.Mark) error {
 	return errors.Join(err, d.removeIf(func(index, term uint64) bool { return !known[[2]uint64{index, term}] }))
 }
 
-// maybeCut begins a snapshot when enough has been applied since the last one, or
-// when Raft needs one for a member that is far behind.
+// maybeCut begins a snapshot when enough has been applied since the last one, when
+// the log takes too much memory, or when Raft needs one for a member that is far
+// behind.
 func (r *replica) maybeCut() {
 	state, log := r.core.state, r.core.log
 	since := state.applied - log.snapshot.GetIndex()
-	if r.cutting || r.core.ticks < r.cutAfter || since < r.cfg.SnapshotEntries && !(log.wanted && since > 0) {
+	if r.cutting || since == 0 || r.core.ticks < r.cutAfter {
+		return
+	}
+	// While a transfer holds the log, another snapshot would not shorten it.
+	large := log.sizeBytes > 2*r.cfg.CatchUpSizeBytes && len(r.sending) == 0
+	if since < r.cfg.SnapshotEntries && !log.wanted && !large {
 		return
 	}
 	r.cutting = true

@@ -124,6 +124,15 @@ func TestLogIsKeptForATransfer(t *testing.T) {
 	require.Greater(t, r.core.log.offset, at+30)
 }
 
+func TestALargeLogIsCutByItsSize(t *testing.T) {
+	r := testReplica(t, wal.NewMemFS(), func(c *Config) {
+		c.SnapshotEntries, c.CatchUpEntries, c.CatchUpSizeBytes = 1<<20, 1<<20, 4000
+	})
+	r.writeSome(t, 200)
+	require.Greater(t, r.core.log.offset, uint64(150))
+	require.LessOrEqual(t, r.core.log.sizeBytes, int64(9000))
+}
+
 func TestARottenSnapshotIsReplacedByTheOneBefore(t *testing.T) {
 	fs := wal.NewMemFS()
 	r := testReplica(t, fs, nil)
