@@ -90,6 +90,22 @@ func (j *job) drain(ctx context.Context) error {
 	if held > 0 {
 		j.tl.say("operator", "%d of them only because of their budgets, which have not changed for %v", held, drainPatience)
 	}
+	j.staying()
+	if err := j.settle(ctx); err != nil {
+		return err
+	}
+	j.replaced(before)
+	return nil
+}
+
+// Bounds on what the timeline lists.
+const (
+	staysShownMax    = 10
+	replacedShownMax = 30
+)
+
+// staying shows the pods that a drain leaves where they are, and why.
+func (j *job) staying() {
 	shown := min(len(j.stays), staysShownMax)
 	for _, s := range j.stays[:shown] {
 		j.tl.say("operator", "stays: pod %s: %s", s.Pod, s.Reason)
@@ -97,11 +113,6 @@ func (j *job) drain(ctx context.Context) error {
 	if rest := len(j.stays) - shown; rest > 0 {
 		j.tl.say("operator", "… and %d more stay", rest)
 	}
-	if err := j.settle(ctx); err != nil {
-		return err
-	}
-	j.replaced(before)
-	return nil
 }
 
 // replaced shows the pods that were made since, and where they went.
@@ -126,10 +137,6 @@ func (j *job) replaced(before map[string]string) {
 		j.tl.say("scheduler", "… and %d more", more)
 	}
 }
-
-const replacedShownMax = 30
-
-const staysShownMax = 10
 
 // choose returns the node to drain: the one with most pods that can move. A node
 // that an interrupted run has cordoned goes first.
