@@ -319,3 +319,34 @@ func flow(proto, src, dst string) proxyrules.Flow {
 	}
 	return proxyrules.Flow{Protocol: p, Source: netip.MustParseAddrPort(src), Destination: netip.MustParseAddrPort(dst)}
 }
+
+// A backend that is itself the address of a Service without endpoints:
+// packets reach the filter with that destination. iptables accepts those
+// marked for masquerading before it looks.
+func TestBackendsThatAreServices(t *testing.T) {
+	empty := strings.NewReplacer(`"web"`, `"empty"`, "172.30.0.10", "172.30.0.20", "fd00:30::a", "fd00:30::b").Replace(webService)
+	services, slices := decode(t, webService+","+empty, strings.Replace(webSlice(`{"addresses":["172.30.0.20"]}`), "8080", "80", 1))
+	for _, c := range []struct {
+		mode       proxyrules.Mode
+		pod, other proxyrules.Verdict
+	}{
+		{proxyrules.IPTables, proxyrules.Reject, proxyrules.DNAT},
+		{proxyrules.NFTables, proxyrules.Reject, proxyrules.Reject},
+	} {
+		cfg := nodeA
+		cfg.Mode = c.mode
+		r, err := proxyrules.Compile(cfg, services, slices)
+		require.NoError(t, err)
+		p := program(t, ruletest.State{Config: cfg}, r)
+		for src, want := range map[string]proxyrules.Verdict{"10.0.9.9:1": c.pod, "8.8.8.8:1": c.other} {
+			f := flow("tcp", src, "172.30.0.10:80")
+			require.Equal(t, want, r.Lookup(f, 0).Verdict, "%s from %s", c.mode, src)
+			trace, err := r.Trace(f)
+			require.NoError(t, err)
+			require.Equal(t, want, trace.Verdict)
+			ends, err := p.Run(f, proxyrules.Environment{Local: cfg.NodeIPs})
+			require.NoError(t, err)
+			require.NoError(t, sameEnds(trace, ends))
+		}
+	}
+}

@@ -93,6 +93,9 @@ type endpoint struct {
 	// Masquerade is set where endpoints differ: a hairpin connection is
 	// masqueraded for one of them only.
 	Masquerade *bool `json:"masquerade,omitempty"`
+	// Verdict is set where a filter stops what was sent to the endpoint, whose
+	// address is that of a Service.
+	Verdict string `json:"verdict,omitempty"`
 }
 
 type failure struct {
@@ -103,28 +106,29 @@ type failure struct {
 
 // run answers every line of in, and reports whether something was refused.
 func run(in io.Reader, out io.Writer) (refused bool, err error) {
-	r, w := bufio.NewReader(in), bufio.NewWriter(out)
+	w := bufio.NewWriter(out)
+	defer func() { err = errors.Join(err, w.Flush()) }()
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	defer func() { err = errors.Join(err, w.Flush()) }()
-	for n := 0; ; {
-		line, readErr := r.ReadBytes('\n')
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			bad, err := answerState(n, line, enc)
-			refused = refused || bad
-			if err != nil {
-				return refused, err
-			}
-			n++
+	lines := bufio.NewScanner(in)
+	lines.Buffer(make([]byte, 64<<10), lineSizeMax)
+	for n := 0; lines.Scan(); {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
 		}
-		if readErr == io.EOF {
-			return refused, nil
+		bad, err := answerState(n, line, enc)
+		refused = refused || bad
+		if err != nil {
+			return refused, err
 		}
-		if readErr != nil {
-			return refused, readErr
-		}
+		n++
 	}
+	return refused, lines.Err()
 }
+
+// lineSizeMax bounds one state.
+const lineSizeMax = 512 << 20
 
 func answerState(n int, line []byte, enc *json.Encoder) (refused bool, err error) {
 	var s state
@@ -157,8 +161,14 @@ func answerState(n int, line []byte, enc *json.Encoder) (refused bool, err error
 
 func describe(state, packet int, t proxyrules.Trace) answer {
 	a := answer{State: state, Packet: packet, Verdict: t.Verdict.String(), Endpoints: []endpoint{}, Masquerade: t.Masquerade, Why: t.Why}
+	if t.Verdict != proxyrules.DNAT {
+		return a
+	}
 	for _, c := range t.Choices {
 		e := endpoint{Address: c.Backend.Address.String(), Probability: c.Probability}
+		if c.Verdict != proxyrules.DNAT {
+			e.Verdict = c.Verdict.String()
+		}
 		if c.Masquerade != t.Masquerade {
 			e.Masquerade = &c.Masquerade
 		}
