@@ -352,7 +352,8 @@ func (c *Cache) Nodes() []string {
 // upstream's snapshot does at the start of a cycle. The lock is held.
 func (c *Cache) refresh() []*NodeInfo {
 	c.list, c.stale = c.scanOrder(), false
-	for _, n := range c.list {
+	for i, n := range c.list {
+		n.at = i
 		if n.dirty {
 			c.refreshImages(n)
 			n.dirty = false

@@ -33,6 +33,10 @@ type Cycle struct {
 	values    map[any]any
 	// reachedClaims: PreFilter went as far as DynamicResources.
 	reachedClaims bool
+
+	// Memory of the dry runs of preemption.
+	pool    []*PodInfo
+	scratch *NodeInfo
 }
 
 // Store keeps a value for the rest of the cycle. The key should have a type of
@@ -63,8 +67,9 @@ func (c *Cycle) begin(s *Scheduler, p *profile, pod *PodInfo, nodes []*NodeInfo)
 		skipFilter: slices.Grow(c.skipFilter[:0], n)[:n],
 		skipScore:  slices.Grow(c.skipScore[:0], n)[:n],
 		filters:    c.filters[:0],
-		spread:     c.spread.reset(),
-		interPod:   c.interPod.reset(),
+		pool:       c.pool, scratch: c.scratch,
+		spread:   c.spread.reset(),
+		interPod: c.interPod.reset(),
 	}
 	clear(c.skipFilter)
 	clear(c.skipScore)

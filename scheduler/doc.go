@@ -117,7 +117,7 @@
 // testdata/*.txt, the rules as worked examples · wire_pod.go, wire_node.go ·
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
-// preempt.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · daemon.go,
+// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · daemon.go,
 // skew.go.
 //
 // The package has more than 70 exported names because most of them are wire

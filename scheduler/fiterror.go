@@ -117,15 +117,3 @@ func (e *FitError) NodeStatus(node string) (Status, string) {
 	}
 	return e.Absent, ""
 }
-
-// curable returns the nodes that were rejected for reasons which the removal of
-// pods may cure.
-func (e *FitError) curable() map[string]bool {
-	set := make(map[string]bool)
-	for i := range e.Rejections {
-		if r := &e.Rejections[i]; r.Status.Code == Unschedulable {
-			set[r.Node] = true
-		}
-	}
-	return set
-}

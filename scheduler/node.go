@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,8 @@ type NodeInfo struct {
 	declared map[string]bool
 	// dirty: images is older than the node's last change.
 	dirty bool
+	// at is the node's place in the scan order of the last decision.
+	at int
 }
 
 // imageState is what ImageLocality knows about an image on a node.
@@ -126,25 +129,21 @@ func dropPod(pods []*PodInfo, p *PodInfo) []*PodInfo {
 // clone returns a copy on which pods can be added and removed without
 // touching n.
 func (n *NodeInfo) clone() *NodeInfo {
-	c := *n
-	c.Pods = slices.Clone(n.Pods)
-	c.WithAffinity = slices.Clone(n.WithAffinity)
-	c.WithAntiAffinity = slices.Clone(n.WithAntiAffinity)
-	c.Requested = n.Requested.clone()
-	c.ports = cloneMap(n.ports)
-	c.claims = cloneMap(n.claims)
-	return &c
+	c := new(NodeInfo)
+	n.copyTo(c)
+	return c
 }
 
-func cloneMap[K comparable, V any](m map[K]V) map[K]V {
-	if m == nil {
-		return nil
-	}
-	c := make(map[K]V, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
+// copyTo is clone into memory that is there.
+func (n *NodeInfo) copyTo(c *NodeInfo) {
+	pods, affinity, anti, scalars := c.Pods, c.WithAffinity, c.WithAntiAffinity, c.Requested.Scalars
+	*c = *n
+	c.Pods = append(pods[:0], n.Pods...)
+	c.WithAffinity = append(affinity[:0], n.WithAffinity...)
+	c.WithAntiAffinity = append(anti[:0], n.WithAntiAffinity...)
+	c.Requested.Scalars = append(scalars[:0], n.Requested.Scalars...)
+	c.ports = maps.Clone(n.ports)
+	c.claims = maps.Clone(n.claims)
 }
 
 // zoneKey names the group of nodes that the node order deals out in turn: its

@@ -2,11 +2,7 @@ package scheduler
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"slices"
-	"sort"
-	"time"
 )
 
 // PreemptionArgs are the arguments of the DefaultPreemption plugin. The zero
@@ -156,13 +152,7 @@ func (p *PodInfo) preempted() bool {
 // dryRun tries the nodes that were rejected for a reason which preemption may
 // cure: all of them, or as many as pl asks for.
 func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candidate, rejections []Rejection) {
-	var nodes []*NodeInfo
-	curable := fit.curable()
-	for _, n := range c.Nodes {
-		if curable[n.Name] || fit.PreFilter.Code == Unschedulable {
-			nodes = append(nodes, n)
-		}
-	}
+	nodes := c.curable(fit)
 	want, start := pl.sample(len(nodes), c.rng)
 	harmless := 0
 	for i := range nodes {
@@ -175,7 +165,7 @@ func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candi
 			v = Status{Code: Failed, Err: fmt.Errorf("expected at least one victim pod on node %q", n.Name)}
 		}
 		if v.Code != Success {
-			rejections = append(rejections, Rejection{n.Name, plugin, v})
+			rejections = append(rejections, Rejection{Node: n.Name, Plugin: plugin, Status: v})
 			continue
 		}
 		candidates = append(candidates, found)
@@ -186,21 +176,45 @@ func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candi
 	return candidates, rejections
 }
 
+// curable returns the nodes that were rejected for reasons which the removal of
+// pods may cure, in the order of all nodes: where the scan began plays no part.
+func (c *Cycle) curable(fit *FitError) []*NodeInfo {
+	if fit.PreFilter.Code == Unschedulable {
+		return c.Nodes
+	}
+	marked := make([]bool, len(c.Nodes))
+	count := 0
+	for i := range fit.Rejections {
+		if r := &fit.Rejections[i]; r.Status.Code == Unschedulable {
+			marked[c.cache.nodes[r.Node].at] = true
+			count++
+		}
+	}
+	nodes := make([]*NodeInfo, 0, count)
+	for i, n := range c.Nodes {
+		if marked[i] {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
 // victimsOn finds a small set of pods whose removal from the node makes room:
 // all less important pods are removed, then one by one, the most important
 // first, those are put back with which the pod still fits. Pods that a
 // disruption budget protects are put back first.
 func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
-	var pool []*PodInfo
+	pool := c.pool[:0]
 	for _, q := range node.Pods {
 		if q.Priority < c.Pod.Priority {
 			pool = append(pool, q)
 		}
 	}
+	c.pool = pool
 	if len(pool) == 0 {
 		return candidate{}, RejectFinally(ReasonNoVictims), ""
 	}
-	trial, n := c.fork(), node.clone()
+	trial, n := c.trial(node)
 	for _, q := range pool {
 		trial.removePod(q, n)
 	}
@@ -229,116 +243,20 @@ func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
 	return out, Status{}, ""
 }
 
-// byImportance sorts pods, most important first. It must be the sort that
-// upstream uses: among equals the order depends on the algorithm.
-func byImportance(pods []*PodInfo) {
-	sort.Slice(pods, func(i, j int) bool { return moreImportant(pods[i], pods[j]) })
-}
-
-// moreImportant: higher priority, then earlier start. Of two pods without a
-// start time the first is more important: upstream reads the clock for both,
-// one after the other.
-func moreImportant(a, b *PodInfo) bool {
-	if a.Priority != b.Priority {
-		return a.Priority > b.Priority
+// trial returns a cycle and a copy of the node on which pods can be added and
+// removed; the copy's memory is used again by the next trial. Where no plugin
+// follows such changes the cycle itself will do.
+func (c *Cycle) trial(node *NodeInfo) (*Cycle, *NodeInfo) {
+	if c.scratch == nil {
+		c.scratch = new(NodeInfo)
 	}
-	s, t := a.Pod.Status.StartTime, b.Pod.Status.StartTime
-	if s == nil || t == nil {
-		return t == nil
-	}
-	return s.Before(*t)
-}
-
-// splitByBudget tells pods whose removal, in this order, would violate a
-// PodDisruptionBudget from the others. Every budget that selects a pod is
-// charged, also after another one is exhausted.
-func (c *Cache) splitByBudget(pods []*PodInfo) (protected, free []*PodInfo) {
-	left := make(map[*disruptionBudget]int32, len(c.budgets))
-	for _, b := range c.budgets {
-		left[b] = b.allowed
-	}
-	for _, p := range pods {
-		violated := false
-		for _, b := range c.budgets {
-			if b.covers(p) {
-				left[b]--
-				violated = violated || left[b] < 0
-			}
-		}
-		if violated {
-			protected = append(protected, p)
-		} else {
-			free = append(free, p)
+	node.copyTo(c.scratch)
+	for _, pl := range c.profile.trackers {
+		if !c.skipFilter[pl.number] {
+			return c.fork(), c.scratch
 		}
 	}
-	return protected, free
-}
-
-// covers says that removing the pod charges the budget. A pod without labels
-// is covered by none, and an empty selector covers nothing.
-func (b *disruptionBudget) covers(p *PodInfo) bool {
-	return b.key.namespace == p.Namespace && p.Labels.Len() > 0 &&
-		!b.pods.IsEverything() && b.pods.Matches(p.Labels) && !b.disrupted[p.Pod.Name]
-}
-
-// pick returns the best candidates: those that come first by each of the
-// criteria in turn.
-func pick(candidates []candidate) []candidate {
-	criteria := [...]func(*candidate) int64{
-		func(d *candidate) int64 { return int64(-d.violations) },
-		func(d *candidate) int64 { return -int64(d.victims[0].Priority) },
-		func(d *candidate) int64 { return -d.sumPriorities() },
-		func(d *candidate) int64 { return -int64(len(d.victims)) },
-		(*candidate).earliestStart,
-	}
-	best := slices.Clone(candidates)
-	for _, rate := range criteria {
-		top := int64(math.MinInt64)
-		kept := best[:0]
-		for _, d := range best {
-			r := rate(&d)
-			if r > top {
-				top, kept = r, best[:0]
-			}
-			if r == top {
-				kept = append(kept, d)
-			}
-		}
-		best = kept
-		if len(best) == 1 {
-			break
-		}
-	}
-	return best
-}
-
-// sumPriorities adds 2^31 to each, so that fewer victims of negative priority
-// are better than many.
-func (d *candidate) sumPriorities() int64 {
-	var sum int64
-	for _, v := range d.victims {
-		sum += int64(v.Priority) + 1<<31
-	}
-	return sum
-}
-
-// earliestStart is when the first of the most important victims was started;
-// the node where that was latest is taken. A pod that has not started counts
-// as started last.
-func (d *candidate) earliestStart() int64 {
-	var earliest *time.Time
-	for _, v := range d.victims {
-		if v.Priority != d.victims[0].Priority {
-			continue
-		}
-		if t := v.Pod.Status.StartTime; t != nil && (earliest == nil || t.Before(*earliest)) {
-			earliest = t
-		}
-	}
-	if earliest == nil {
-		return math.MaxInt64
-	}
-	return earliest.UnixNano()
+	return c, c.scratch
 }
 
 // DryRunPreemption says which pods would have to go for the pod to fit, on

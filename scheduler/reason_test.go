@@ -43,9 +43,9 @@ func TestFitError(t *testing.T) {
 	e := &FitError{
 		Pod: "default/p", NumNodes: 14, Absent: finally("elsewhere"),
 		Rejections: []Rejection{
-			{"a", "NodeResourcesFit", Status{Code: Unschedulable, Reasons: ReasonCPU | ReasonTooManyPods}},
-			{"b", "NodeResourcesFit", Reject(ReasonCPU)},
-			{"c", "TaintToleration", RejectFinally(ReasonTaint)},
+			{Node: "a", Plugin: "NodeResourcesFit", Status: Status{Code: Unschedulable, Reasons: ReasonCPU | ReasonTooManyPods}},
+			{Node: "b", Plugin: "NodeResourcesFit", Status: Reject(ReasonCPU)},
+			{Node: "c", Plugin: "TaintToleration", Status: RejectFinally(ReasonTaint)},
 		},
 		PostFilter: "preemption: none.",
 	}
@@ -59,7 +59,6 @@ func TestFitError(t *testing.T) {
 	v, plugin = e.NodeStatus("nowhere")
 	require.Empty(t, plugin)
 	require.Equal(t, "elsewhere", v.Message())
-	require.Equal(t, map[string]bool{"a": true, "b": true}, e.curable())
 
 	require.EqualError(t, &FitError{NumNodes: 3}, "0/3 nodes are available:")
 	require.EqualError(t, &FitError{NumNodes: 3, PreFilter: finally("no"), PreFilterPlugin: "X"}, "0/3 nodes are available: no.")

@@ -46,7 +46,7 @@ func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
 		case v.Code == Failed:
 			return v.Err
 		case v.Code != Success:
-			e.reject(n.Name, plugin, v)
+			e.reject(n, plugin, v)
 		case len(s.feasible) == want:
 			return nil
 		default:
@@ -57,10 +57,11 @@ func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
 }
 
 // reject records a verdict, in place of an earlier one on the same node.
-func (e *FitError) reject(node, plugin string, v Status) {
-	if len(e.Rejections) > 0 && e.Rejections[0].Node == node {
-		e.Rejections[0] = Rejection{node, plugin, v}
+func (e *FitError) reject(n *NodeInfo, plugin string, v Status) {
+	r := Rejection{n.Name, plugin, v}
+	if len(e.Rejections) > 0 && e.Rejections[0].Node == n.Name {
+		e.Rejections[0] = r
 		return
 	}
-	e.Rejections = append(e.Rejections, Rejection{node, plugin, v})
+	e.Rejections = append(e.Rejections, r)
 }

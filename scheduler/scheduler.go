@@ -207,7 +207,7 @@ func (s *Scheduler) tryNominated(c *Cycle, narrow *narrowing, fit *FitError) boo
 	}
 	v, plugin := c.filter(n)
 	if v.Rejected() {
-		fit.reject(name, plugin, v)
+		fit.reject(n, plugin, v)
 		if !slices.Contains(narrow.by, plugin) {
 			narrow.by = append(narrow.by, plugin)
 			slices.Sort(narrow.by)
