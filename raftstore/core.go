@@ -179,6 +179,7 @@ func (c *core) apply(entries []*pb.Entry) {
 			c.applyCommands(e)
 		}
 		c.state.applied, c.state.term = e.GetIndex(), e.GetTerm()
+		c.state.remember(e.GetIndex())
 	}
 	c.finishReads()
 }

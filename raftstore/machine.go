@@ -26,6 +26,11 @@ type machine struct {
 	// uses: a clock that all members share.
 	sessions map[uint64]*sessionState
 	steps    uint64
+
+	// digests are those of the last entries and diverged what was found by them: the
+	// only things here that are not replicated.
+	digests  [digestsKept]digest
+	diverged error
 }
 
 // origin is what the state knows about the entries of one member.
@@ -157,6 +162,8 @@ func (m *machine) execute(kind commandKind, body []byte, out *result) {
 		}
 	case commandSession:
 		m.inSession(&r, out)
+	case commandCheck:
+		m.compare(&r, out)
 	default:
 		out.err = fmt.Errorf("%w: command of kind %d", errMalformed, kind)
 	}

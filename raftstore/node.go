@@ -149,6 +149,9 @@ func (n *node) refusal(r *request) error {
 func (n *node) complete(requests []*request) {
 	n.mu.Lock()
 	for _, r := range requests {
+		if r.internal {
+			continue
+		}
 		if r.kind == 0 {
 			n.pending.reads--
 		} else {
@@ -211,7 +214,7 @@ func (n *node) run() (err error) {
 			n.replica.tick()
 		}
 		if err := n.replica.turn(); err != nil {
-			if errors.Is(err, ErrRemoved) {
+			if errors.Is(err, ErrRemoved) || errors.Is(err, ErrDiverged) {
 				return err
 			}
 			return fmt.Errorf("%w: %w", ErrFailed, err)

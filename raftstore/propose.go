@@ -20,6 +20,8 @@ type request struct {
 	// the client when it gives up. What the client has claimed is never proposed.
 	claimed claim
 	done    chan struct{}
+	// internal requests have no client and count for no limit.
+	internal bool
 }
 
 // batch is one proposed entry of this member whose fate is open.

@@ -49,7 +49,9 @@ type replica struct {
 	encoded []byte
 	// told are the members that say this one was removed.
 	told map[uint64]bool
-	err  error
+	// published is the last digest that was put into the log.
+	published uint64
+	err       error
 }
 
 // receive takes a frame from the network.
@@ -83,6 +85,7 @@ func (r *replica) tick() {
 	r.tickTransfers()
 	r.watchDisk()
 	r.askAround()
+	r.publishDigest()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
 
@@ -108,6 +111,9 @@ func (r *replica) turn() error {
 		if err := r.writeTasks(); err != nil {
 			return err
 		}
+	}
+	if r.core.state.diverged != nil {
+		r.fail(r.core.state.diverged)
 	}
 	if r.err != nil {
 		return r.err
