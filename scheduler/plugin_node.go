@@ -21,8 +21,15 @@ type nodeName struct{}
 
 func (nodeName) Name() string { return "NodeName" }
 
+func (nodeName) PreFilter(c *Cycle) (map[string]bool, Status) {
+	if c.Pod.Pod.Spec.NodeName == "" {
+		return nil, Status{Code: Skip}
+	}
+	return nil, Status{}
+}
+
 func (nodeName) Filter(c *Cycle, n *NodeInfo) Status {
-	if want := c.Pod.Pod.Spec.NodeName; want != "" && want != n.Name {
+	if c.Pod.Pod.Spec.NodeName != n.Name {
 		return RejectFinally(ReasonNodeName)
 	}
 	return Status{}
