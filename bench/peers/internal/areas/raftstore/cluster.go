@@ -42,9 +42,10 @@ type store interface {
 
 // ourCluster is three members of raftstore.
 type ourCluster struct {
-	dir    string
-	stores []*raftstore.Store
-	leader *raftstore.Store
+	dir     string
+	members []raftstore.Member
+	stores  []*raftstore.Store
+	leader  *raftstore.Store
 }
 
 func openOurs() (*ourCluster, error) {
@@ -53,50 +54,52 @@ func openOurs() (*ourCluster, error) {
 		return nil, err
 	}
 	c := &ourCluster{dir: dir}
-	var members []raftstore.Member
-	var listeners []net.Listener
 	for id := range uint64(3) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		u, err := freeURL()
 		if err != nil {
 			c.close()
 			return nil, err
 		}
-		listeners = append(listeners, l)
-		members = append(members, raftstore.Member{ID: id + 1, Address: l.Addr().String()})
+		c.members = append(c.members, raftstore.Member{ID: id + 1, Address: u.Host})
 	}
-	for i, m := range members {
-		s, err := raftstore.Open(filepath.Join(dir, fmt.Sprint(m.ID)), raftstore.Config{
-			ID: m.ID, Members: members, Listener: listeners[i],
-		})
+	if err := c.start(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// start opens the members and waits for a leader that serves reads.
+func (c *ourCluster) start() error {
+	for _, m := range c.members {
+		s, err := raftstore.Open(filepath.Join(c.dir, fmt.Sprint(m.ID)), raftstore.Config{ID: m.ID, Members: c.members})
 		if err != nil {
-			c.close()
-			return nil, err
+			return err
 		}
 		c.stores = append(c.stores, s)
 	}
-	return c, c.findLeader()
-}
-
-func (c *ourCluster) findLeader() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := c.stores[0].WaitReady(ctx); err != nil {
-		c.close()
 		return fmt.Errorf("our cluster does not start: %w", err)
 	}
 	leader := c.stores[0].Status().Leader
 	if leader == 0 || leader > uint64(len(c.stores)) {
-		c.close()
 		return fmt.Errorf("our cluster has leader %d", leader)
 	}
 	c.leader = c.stores[leader-1]
 	return nil
 }
 
-func (c *ourCluster) close() {
+func (c *ourCluster) stop() {
 	for _, s := range c.stores {
 		_ = s.Close()
 	}
+	c.stores = nil
+}
+
+func (c *ourCluster) close() {
+	c.stop()
 	_ = os.RemoveAll(c.dir)
 }
 
@@ -152,9 +155,12 @@ func (c *ourCluster) revision(context.Context) (int64, error) { return c.leader.
 // etcdCluster is three members of etcd.
 type etcdCluster struct {
 	dir     string
+	urls    [3]memberURLs
 	members []*embed.Etcd
 	leader  *embed.Etcd
 }
+
+type memberURLs struct{ peer, client url.URL }
 
 func openEtcd() (*etcdCluster, error) {
 	dir, err := os.MkdirTemp("", "ratios-etcd")
@@ -162,16 +168,29 @@ func openEtcd() (*etcdCluster, error) {
 		return nil, err
 	}
 	c := &etcdCluster{dir: dir}
-	configs, err := etcdConfigs(dir)
-	if err != nil {
-		c.close()
-		return nil, err
-	}
-	for _, cfg := range configs {
-		e, err := embed.StartEtcd(cfg)
+	for i := range c.urls {
+		u := &c.urls[i]
+		if u.peer, err = freeURL(); err == nil {
+			u.client, err = freeURL()
+		}
 		if err != nil {
 			c.close()
 			return nil, err
+		}
+	}
+	if err := c.start(); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// start opens the members and waits for a leader.
+func (c *etcdCluster) start() error {
+	for _, cfg := range c.configs() {
+		e, err := embed.StartEtcd(cfg)
+		if err != nil {
+			return err
 		}
 		c.members = append(c.members, e)
 	}
@@ -179,48 +198,36 @@ func openEtcd() (*etcdCluster, error) {
 		select {
 		case <-e.Server.ReadyNotify():
 		case <-time.After(startTimeout):
-			c.close()
-			return nil, errors.New("etcd does not start")
+			return errors.New("etcd does not start")
 		}
 	}
 	for _, e := range c.members {
 		if e.Server.Leader() == e.Server.MemberID() {
 			c.leader = e
+			return nil
 		}
 	}
-	if c.leader == nil {
-		c.close()
-		return nil, errors.New("etcd has no leader")
-	}
-	return c, nil
+	return errors.New("etcd has no leader")
 }
 
-// etcdConfigs is etcd's own default configuration on free ports.
-func etcdConfigs(dir string) ([]*embed.Config, error) {
+// configs is etcd's own default configuration.
+func (c *etcdCluster) configs() []*embed.Config {
 	var configs []*embed.Config
 	initial := ""
-	for i := range 3 {
+	for i, u := range c.urls {
 		cfg := embed.NewConfig()
 		cfg.Name = fmt.Sprint("m", i)
-		cfg.Dir = filepath.Join(dir, cfg.Name)
+		cfg.Dir = filepath.Join(c.dir, cfg.Name)
 		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-		peer, err := freeURL()
-		if err != nil {
-			return nil, err
-		}
-		client, err := freeURL()
-		if err != nil {
-			return nil, err
-		}
-		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
-		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
-		initial += fmt.Sprintf(",%s=%s", cfg.Name, peer.String())
+		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{u.peer}, []url.URL{u.peer}
+		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{u.client}, []url.URL{u.client}
+		initial += fmt.Sprintf(",%s=%s", cfg.Name, u.peer.String())
 		configs = append(configs, cfg)
 	}
 	for _, cfg := range configs {
 		cfg.InitialCluster = initial[1:]
 	}
-	return configs, nil
+	return configs
 }
 
 func freeURL() (url.URL, error) {
@@ -232,10 +239,15 @@ func freeURL() (url.URL, error) {
 	return url.URL{Scheme: "http", Host: l.Addr().String()}, nil
 }
 
-func (c *etcdCluster) close() {
+func (c *etcdCluster) stop() {
 	for _, e := range c.members {
 		e.Close()
 	}
+	c.members = nil
+}
+
+func (c *etcdCluster) close() {
+	c.stop()
 	_ = os.RemoveAll(c.dir)
 }
 

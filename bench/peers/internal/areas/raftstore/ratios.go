@@ -23,6 +23,7 @@ func Ratios() measure.Area {
 		row("range/keys=1000", client, "ranges/s", rangeLoad(1000)),
 		row("cas/clients=64", client, "swaps/s", swapLoad(64)),
 		row("watch/watchers=1000", client, "events/s", watchLoad(1000)),
+		restartRow(1_000_000),
 	)
 	return measure.Area{Name: "raftstore", Rows: rows}
 }
@@ -192,13 +193,18 @@ func putLoad(clients int) load {
 // fill puts keys, sixty-four clients at once.
 func fill(ctx context.Context, s store, keys int) error {
 	value := make([]byte, valueBytes)
+	return each(keys, func(i int) error { return s.put(ctx, keyOf(i), value) })
+}
+
+// each calls work with 0 to n-1, sixty-four at once.
+func each(n int, work func(i int) error) error {
 	var next atomic.Int64
 	var failure atomic.Pointer[error]
 	var group sync.WaitGroup
 	for range 64 {
 		group.Go(func() {
-			for i := next.Add(1) - 1; i < int64(keys) && failure.Load() == nil; i = next.Add(1) - 1 {
-				if err := s.put(ctx, keyOf(int(i)), value); err != nil {
+			for i := next.Add(1) - 1; i < int64(n) && failure.Load() == nil; i = next.Add(1) - 1 {
+				if err := work(int(i)); err != nil {
 					failure.CompareAndSwap(nil, &err)
 				}
 			}
