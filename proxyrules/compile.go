@@ -173,22 +173,24 @@ func (p *Policy) eachFrontend(yield func(Frontend) bool) {
 // name it: one address may be an external IP and a load balancer's at once.
 func (p *Policy) captures() iter.Seq2[frontKey, kindSet] {
 	return func(yield func(frontKey, kindSet) bool) {
-		var seen []frontKey
-		for f := range p.eachFrontend {
-			k := f.key()
-			if p.loses(k) || slices.Contains(seen, k) {
-				continue
-			}
-			seen = append(seen, k)
-			var kinds kindSet
-			for g := range p.eachFrontend {
-				if g.key() == k {
-					kinds |= 1 << g.Kind
+		if len(p.ExternalIPs) == 0 && len(p.LoadBalancerIPs) == 0 {
+			for f := range p.eachFrontend {
+				if !p.loses(f.key()) && !yield(f.key(), 1<<f.Kind) {
+					return
 				}
 			}
-			if !yield(k, kinds) {
+			return
+		}
+		kinds := map[frontKey]kindSet{}
+		for f := range p.eachFrontend {
+			kinds[f.key()] |= 1 << f.Kind
+		}
+		for f := range p.eachFrontend {
+			k := f.key()
+			if set, first := kinds[k]; first && !p.loses(k) && !yield(k, set) {
 				return
 			}
+			delete(kinds, k)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -349,4 +350,44 @@ func TestBackendsThatAreServices(t *testing.T) {
 			require.NoError(t, sameEnds(trace, ends))
 		}
 	}
+}
+
+// Objects that are large, or make much out of little, are refused or dealt
+// with in reasonable time.
+func TestManyPortsAndAddresses(t *testing.T) {
+	services, slices := decode(t, webService, webSlice(`{"addresses":["10.0.0.1"]}`))
+	name, number := "http", int32(1)
+	slices[0].Ports, slices[0].Endpoints = nil, nil
+	for i := range 20_000 {
+		slices[0].Ports = append(slices[0].Ports, proxyrules.EndpointPort{Name: &name, Port: &number})
+		if i < 1000 {
+			ip := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+			slices[0].Endpoints = append(slices[0].Endpoints, proxyrules.Endpoint{Addresses: []string{ip.String()}})
+		}
+	}
+	_, err := proxyrules.Compile(nodeA, services, slices)
+	require.ErrorContains(t, err, `EndpointSlice t/web-1: ports × endpoints: "20000000"`)
+
+	for i := range 100_000 {
+		services[0].Spec.ExternalIPs = append(services[0].Spec.ExternalIPs, netip.AddrFrom4([4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)}).String())
+	}
+	r, err := proxyrules.Compile(nodeA, services, nil)
+	require.NoError(t, err)
+	require.Len(t, r.Frontends(), 100_001)
+	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "8.8.8.8:1", "20.1.134.159:80"), 0).Verdict)
+
+	for i := range 20 {
+		services[0].Spec.Ports = append(services[0].Spec.Ports, proxyrules.ServicePort{Name: "p" + strconv.Itoa(i), Port: int32(i + 1)})
+	}
+	_, err = proxyrules.Compile(nodeA, services, nil)
+	require.ErrorContains(t, err, `Service t/web: spec.ports × addresses: "2100021"`)
+
+	services[0].Spec.ExternalIPs, services[0].Spec.Ports = nil, nil
+	for i := range 65_535 {
+		services[0].Spec.Ports = append(services[0].Spec.Ports, proxyrules.ServicePort{Name: "p" + strconv.Itoa(i), Port: int32(i + 1)})
+	}
+	r, err = proxyrules.Compile(nodeA, services, nil)
+	require.NoError(t, err)
+	require.Len(t, r.Policies(), 65_535)
+	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "8.8.8.8:1", "172.30.0.10:65535"), 0).Verdict)
 }

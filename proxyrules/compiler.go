@@ -208,8 +208,11 @@ func (c *Compiler) changes() []change {
 		}
 	}
 	out := make([]change, 0, len(ports))
+	holders := map[frontKey]*portState{}
 	for _, ps := range ports {
-		c.settle(ps)
+		c.settle(ps, holders)
+	}
+	for _, ps := range ports {
 		if ps.policy != ps.next {
 			out = append(out, change{ps.policy, ps.next})
 		}
@@ -278,9 +281,19 @@ func sameClaims(a, b *Policy) bool {
 		slices.Equal(a.ExternalIPs, b.ExternalIPs) && slices.Equal(a.LoadBalancerIPs, b.LoadBalancerIPs)
 }
 
-// holder of an address: the port with the smallest key.
-func (c *Compiler) holder(k frontKey) *portState {
-	return slices.MinFunc(c.claims[k], func(a, b *portState) int { return a.key().compare(b.key()) })
+// holder of an address: the port with the smallest key. found keeps the
+// answers for addresses with many claims.
+func (c *Compiler) holder(k frontKey, found map[frontKey]*portState) *portState {
+	list := c.claims[k]
+	if len(list) == 1 {
+		return list[0]
+	}
+	h := found[k]
+	if h == nil {
+		h = slices.MinFunc(list, func(a, b *portState) int { return a.key().compare(b.key()) })
+		found[k] = h
+	}
+	return h
 }
 
 func (ps *portState) key() PortKey {
@@ -292,14 +305,14 @@ func (ps *portState) key() PortKey {
 
 // settle gives ps.next its losses, and keeps the old version when nothing is
 // different.
-func (c *Compiler) settle(ps *portState) {
+func (c *Compiler) settle(ps *portState, holders map[frontKey]*portState) {
 	if ps.next == nil {
 		return
 	}
 	var lost map[frontKey]PortKey
 	for f := range ps.next.eachFrontend {
 		k := f.key()
-		if h := c.holder(k); h != ps {
+		if h := c.holder(k, holders); h != ps {
 			if lost == nil {
 				lost = map[frontKey]PortKey{}
 			}

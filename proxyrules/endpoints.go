@@ -20,6 +20,10 @@ func (s *EndpointSlice) watched() bool {
 	return !headless && s.Metadata.Labels[labelServiceName] != ""
 }
 
+// sliceBackendsMax bounds what one object can make: each endpoint has each
+// port. The API server allows 1,000 endpoints and 20,000 ports.
+const sliceBackendsMax = 1 << 20
+
 // parsedSlice is a slice reduced to what this proxy uses.
 type parsedSlice struct {
 	namespace, service, name string
@@ -69,6 +73,9 @@ func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputEr
 	}
 	if err := p.parseEndpoints(n, s, ns); err != nil {
 		return nil, err
+	}
+	if made := len(p.ports) * len(p.endpoints); made > sliceBackendsMax {
+		return nil, refuse(s.object(), "ports × endpoints", strconv.Itoa(made), "at most "+strconv.Itoa(sliceBackendsMax)+" backends in one slice")
 	}
 	return p, nil
 }

@@ -14,6 +14,10 @@ const (
 	affinityMaxSeconds     = 86400
 	nameMax                = 63  // DNS label
 	sliceNameMax           = 253 // DNS subdomain
+
+	// serviceFrontendsMax bounds what one object can make: each port has each
+	// address.
+	serviceFrontendsMax = 1 << 20
 )
 
 // notices collects what was skipped as upstream skips it.
@@ -62,6 +66,10 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	}
 	if s.Spec.Type == "LoadBalancer" && shared.ExternalLocal {
 		shared.HealthCheckNodePort = uint16(s.Spec.HealthCheckNodePort)
+	}
+	addresses := 1 + len(shared.ExternalIPs) + len(shared.LoadBalancerIPs)
+	if made := len(s.Spec.Ports) * addresses; made > serviceFrontendsMax {
+		return nil, refuse(s.object(), "spec.ports × addresses", strconv.Itoa(made), "at most "+strconv.Itoa(serviceFrontendsMax)+" frontends of one Service")
 	}
 	out := make([]*Policy, len(s.Spec.Ports))
 	for i := range s.Spec.Ports {
