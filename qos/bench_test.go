@@ -32,7 +32,7 @@ func BenchmarkClassOf(b *testing.B) {
 
 func BenchmarkRank(b *testing.B) {
 	for _, pods := range []int{250, 10000} {
-		candidates := randomCandidates(rand.New(rand.NewPCG(2, 2)), pods)
+		candidates := manyCandidates(pods)
 		for _, s := range []Signal{MemoryAvailable, NodeFSAvailable, PIDAvailable} {
 			b.Run(fmt.Sprintf("signal=%v/pods=%d", s, pods), func(b *testing.B) {
 				order := Rank(candidates, s, Layout{})
@@ -59,6 +59,24 @@ func BenchmarkRank(b *testing.B) {
 			})
 		}
 	}
+}
+
+// manyCandidates makes pods with two containers, all of whose use is known.
+func manyCandidates(pods int) []Candidate {
+	r := rand.New(rand.NewPCG(2, 2))
+	out := make([]Candidate, pods)
+	for i := range out {
+		n := func(limit int) *uint64 { v := uint64(r.IntN(limit)); return &v }
+		fs := func() *FSStats { return &FSStats{UsedBytes: n(64 << 20), InodesUsed: n(1000)} }
+		priority := []int32{0, 0, 0, 100, 1000}[r.IntN(5)]
+		requests := list("memory", fmt.Sprintf("%dMi", 16+r.IntN(512)), "ephemeral-storage", fmt.Sprintf("%dMi", r.IntN(64)))
+		p := podOf(container(requests, nil), container(requests, nil))
+		p.Metadata, p.Spec.Priority = Metadata{Name: fmt.Sprint("p", i)}, &priority
+		out[i] = Compile(p)
+		out[i].Observe(&PodStats{Memory: &MemoryStats{WorkingSetBytes: n(1 << 30)}, Processes: &ProcessStats{Count: n(100)},
+			Containers: []ContainerStats{{Rootfs: fs(), Logs: fs()}, {Rootfs: fs(), Logs: fs()}}})
+	}
+	return out
 }
 
 func BenchmarkCompile(b *testing.B) {

@@ -60,9 +60,9 @@
 //	Pod ──Compile──► Candidate{requests, priority, critical} ──KeyFor(signal)──► Key
 //	PodStats ─Observe─┘       {working set, disk by part, processes}
 //
-//	rankKey: ┌─33────────┬─32──────────┬─31…0────────────────┐┌────────┐┌───────┐
-//	         │ has stats │ within req. │ priority, unsigned  ││ excess ││ index │
-//	         └───────────┴─────────────┴─────────────────────┘└────────┘└───────┘
+//	rankKey: ┌─33────────┬─32──────────┬─31…0────────────────┐┌─────────────┐┌───────┐
+//	         │ has stats │ within req. │ priority, unsigned  ││ excess, int ││ index │
+//	         └───────────┴─────────────┴─────────────────────┘└─────────────┘└───────┘
 //
 // # Guarantees
 //

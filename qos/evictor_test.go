@@ -182,7 +182,7 @@ func randomCandidates(r *rand.Rand, count int) []Candidate {
 	for i := range out {
 		priority := []int32{-1, 0, 0, 10, 1000, SystemCriticalPriority}[r.IntN(6)]
 		p := &Pod{Metadata: Metadata{Name: fmt.Sprint("p", i), UID: fmt.Sprint("u", i), CreationTimestamp: epoch.Add(time.Duration(r.IntN(3)) * time.Hour)},
-			Spec: PodSpec{Priority: &priority, Containers: []Container{container(list("memory", fmt.Sprint(r.IntN(4)), "ephemeral-storage", fmt.Sprint(r.IntN(4))), nil)}}}
+			Spec: PodSpec{Priority: &priority, Containers: []Container{container(list("memory", fmt.Sprintf("%dm", r.IntN(8)*500), "ephemeral-storage", fmt.Sprint(r.IntN(4))), nil)}}}
 		out[i] = Compile(p)
 		if r.IntN(8) == 0 {
 			continue

@@ -294,14 +294,11 @@ func Rank(candidates []Candidate, s Signal, layout Layout) []int {
 		if order := a.compare(b); order != 0 {
 			return order
 		}
-		if order := compareTie(candidates[a.index].Pod, candidates[b.index].Pod); order != 0 {
-			return order
-		}
-		return cmp.Compare(a.index, b.index)
+		return compareExactly(candidates, a, b, s, layout)
 	})
 	order := make([]int, len(keys))
 	for i := range keys {
-		order[i] = keys[i].index
+		order[i] = int(keys[i].index)
 	}
 	return order
 }
@@ -309,32 +306,34 @@ func Rank(candidates []Candidate, s Signal, layout Layout) []int {
 // First returns the index of the candidate that Rank would put first among
 // those that are not critical, or -1. It takes one pass and no memory.
 func First(candidates []Candidate, s Signal, layout Layout) int {
-	best := -1
-	var bestKey rankKey
+	best := rankKey{index: -1}
 	for i := range candidates {
 		if candidates[i].Critical {
 			continue
 		}
 		key := newRankKey(&candidates[i], s, layout, i)
-		if best >= 0 {
-			order := key.compare(bestKey)
+		if best.index >= 0 {
+			order := key.compare(best)
 			if order == 0 {
-				order = compareTie(candidates[i].Pod, candidates[best].Pod)
+				order = compareExactly(candidates, key, best, s, layout)
 			}
-			if order >= 0 {
+			if order > 0 {
 				continue
 			}
 		}
-		best, bestKey = i, key
+		best = key
 	}
-	return best
+	return int(best.index)
 }
 
-// rankKey is a Key with all that precedes the excess in one number.
+// A rankKey is a Key in two numbers: all that precedes the excess in one, and
+// the excess in whole units. Rounding keeps the order, so that different
+// rankKeys are in the order of their Keys; equal ones are compared exactly.
 type rankKey struct {
-	class  uint64
-	excess resource.Quantity
-	index  int
+	class   uint64
+	excess  int64
+	index   int32
+	rounded bool // excess is not the whole truth
 }
 
 func newRankKey(c *Candidate, s Signal, layout Layout, index int) rankKey {
@@ -353,15 +352,34 @@ func newRankKey(c *Candidate, s Signal, layout Layout, index int) rankKey {
 			class |= 1 << 33
 		}
 	}
-	return rankKey{class, k.Excess, index}
+	excess := k.Excess.Value()
+	return rankKey{class, excess, int32(index), k.Excess.CmpInt(excess) != 0}
 }
 
 func (k rankKey) compare(l rankKey) int {
-	if k.class != l.class {
-		if k.class < l.class {
-			return -1
-		}
+	switch {
+	case k.class < l.class:
+		return -1
+	case k.class > l.class:
+		return 1
+	case k.excess > l.excess:
+		return -1
+	case k.excess < l.excess:
 		return 1
 	}
-	return l.excess.Cmp(k.excess)
+	return 0
+}
+
+// compareExactly orders candidates whose rankKeys are equal.
+func compareExactly(candidates []Candidate, k, l rankKey, s Signal, layout Layout) int {
+	a, b := &candidates[k.index], &candidates[l.index]
+	if k.rounded || l.rounded {
+		if order := b.KeyFor(s, layout).Excess.Cmp(a.KeyFor(s, layout).Excess); order != 0 {
+			return order
+		}
+	}
+	if order := compareTie(a.Pod, b.Pod); order != 0 {
+		return order
+	}
+	return cmp.Compare(k.index, l.index)
 }
