@@ -3,6 +3,7 @@ package raftstore
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -143,6 +144,30 @@ func TestChangesThatWouldStopTheClusterAreRefused(t *testing.T) {
 	err := lead.RemoveMember(ctx, (id+1)%3+1)
 	require.ErrorIs(t, err, ErrMembership, "the other active voter must stay")
 	require.NoError(t, lead.RemoveMember(ctx, id%3+1), "the silent one may go")
+}
+
+func TestAMemberThatLostItsDiskIsFound(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"by the log":      nil,
+		"by the snapshot": func(cfg *Config) { cfg.SnapshotEntries, cfg.CatchUpEntries = 10, 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 3, change)
+			id := c.leader().Status().MemberID%3 + 1
+			for i := range 30 {
+				put(t, c.stores[id], fmt.Sprintf("k%d", i), "v")
+			}
+			c.settled()
+			c.stop(id, (*Store).Close)
+			require.NoError(t, os.RemoveAll(filepath.Join(c.dir, fmt.Sprint(id))))
+			s := c.open(id, nil)
+			put(t, c.leader(), "k", "v")
+			require.Eventually(t, func() bool { return s.Err() != nil }, 20*time.Second, 5*time.Millisecond)
+			require.ErrorIs(t, s.Err(), ErrFailed)
+			c.stop(id, (*Store).Close)
+			put(t, c.leader(), "the others", "go on")
+		})
+	}
 }
 
 func TestQuorumTable(t *testing.T) {

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"go.etcd.io/raft/v3"
@@ -31,6 +32,8 @@ type core struct {
 	reads  readQueue
 
 	fx effects
+	// fault is why this replica must not go on.
+	fault error
 }
 
 // effects are what the core wants done, in order.
@@ -189,6 +192,7 @@ func (c *core) applyCommands(e *pb.Entry) {
 	if err != nil || !c.state.admit(&h) {
 		return
 	}
+	c.checkPast(&h)
 	var own *batch
 	if h.origin == c.id && h.boot == c.boot {
 		own = c.writes.batches[h.sequence]
@@ -212,6 +216,16 @@ func (c *core) applyCommands(e *pb.Entry) {
 	}
 }
 
+// checkPast finds out that this member has proposed what it does not remember: then
+// its disk was emptied, and its votes and acknowledgements of before are worth
+// nothing (etcd #20269, #13066). It cannot be found in every case, which is why ids
+// must not be used again.
+func (c *core) checkPast(h *entryHeader) {
+	if h.origin == c.id && (h.boot > c.boot || h.boot == c.boot && h.sequence >= c.writes.next) {
+		c.fault = fmt.Errorf("%w: entry %d of start %d is in the log, this is start %d", ErrForgotten, h.sequence, h.boot, c.boot)
+	}
+}
+
 // installed takes the state that a snapshot has brought, when it is durable.
 func (c *core) installed(state *machine) {
 	// The store stays the same object: readers and watchers hold on to it.
@@ -219,6 +233,9 @@ func (c *core) installed(state *machine) {
 	state.store = c.state.store
 	c.state = state
 	c.fx.membership = true
+	if o := state.origins[c.id]; o != nil {
+		c.checkPast(&entryHeader{origin: c.id, boot: o.boot, sequence: o.floor - 1})
+	}
 	for _, b := range slices.Clone(c.writes.order) { // finish shortens the original
 		if !b.finished && state.hasApplied(c.id, c.boot, b.sequence) {
 			for _, r := range b.requests {

@@ -19,6 +19,8 @@ func (s Status) String() string {
 	}
 	fmt.Fprintf(&b, "  log %d..%d  snapshot %d  commit %d  applied %d\n", s.FirstIndex, s.LastIndex, s.SnapshotIndex, s.Commit, s.Applied)
 	fmt.Fprintf(&b, "  revision %d  compacted %d  hash %016x\n", s.Revision, s.CompactedRevision, s.StateHash)
+	fmt.Fprintf(&b, "  waiting %d writes, %d reads  sync %v  frames out %d, in %d, dropped %d\n",
+		s.PendingWrites, s.PendingReads, s.SyncTime, s.Network.SentFrames, s.Network.ReceivedFrames, s.Network.DroppedFrames)
 	for _, m := range s.Members {
 		mark := ' '
 		if m.ID == s.Leader {

@@ -48,6 +48,9 @@ var (
 	// ErrWrongCluster is returned by Open when a directory belongs to another
 	// cluster or another member.
 	ErrWrongCluster = errors.New("raftstore: directory belongs to another cluster or member")
+	// ErrForgotten is matched when a member has stopped because it was started on an
+	// empty directory under an id that was in use. Remove it and add a new one.
+	ErrForgotten = errors.New("raftstore: member has lost its past")
 	// ErrConfig is matched by every error about a field of Config.
 	ErrConfig = errors.New("raftstore: invalid config")
 )

@@ -45,6 +45,7 @@ func (r *replica) status() Status {
 		StateHash:     c.state.store.Hash(),
 		PendingWrites: c.writes.count, PendingReads: c.reads.count,
 		SyncTime: r.syncTook,
+		Network:  r.net.Stats(),
 		Members:  r.progress(),
 		Err:      r.err,
 	}

@@ -112,8 +112,10 @@ func (r *replica) turn() error {
 			return err
 		}
 	}
-	if r.core.state.diverged != nil {
-		r.fail(r.core.state.diverged)
+	for _, err := range []error{r.core.fault, r.core.state.diverged} {
+		if err != nil {
+			r.fail(err)
+		}
 	}
 	if r.err != nil {
 		return r.err

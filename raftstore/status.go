@@ -1,6 +1,10 @@
 package raftstore
 
-import "time"
+import (
+	"time"
+
+	"github.com/orchcore/orchcore/raftstore/transport"
+)
 
 // Role is what a member does in its cluster.
 type Role uint8
@@ -57,6 +61,8 @@ type Status struct {
 	PendingReads  int
 	// SyncTime is the smoothed time that the disk takes to make a write durable.
 	SyncTime time.Duration
+	// Network counts what the member has sent, received and refused since its start.
+	Network transport.Stats
 	// Members are all members of the cluster, by id.
 	Members []MemberStatus
 	// Err is the fault that has stopped the member, nil while it works.
