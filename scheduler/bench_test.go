@@ -57,3 +57,30 @@ func place(c *Cache, s *Scheduler, pod *Pod) error {
 	}
 	return c.AssumePod(p, placement.Node)
 }
+
+// BenchmarkPreemption fails to place a pod and finds the victims: three of four
+// less important pods on one of the nodes.
+func BenchmarkPreemption(b *testing.B) {
+	for _, nodes := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			c := uniformCluster(b, nodes)
+			for i := range 4 * nodes {
+				low := decodeAs[Pod](b, fmt.Sprintf(`{"metadata":{"name":"low-%d"},"spec":{"nodeName":"node-%05d",
+					"containers":[{"name":"c","resources":{"requests":{"cpu":"900m"}}}]}}`, i, i%nodes))
+				require.NoError(b, c.AddPod(low))
+			}
+			s := newScheduler(b, c)
+			p, err := CompilePod(decodeAs[Pod](b, `{"metadata":{"name":"p"},"spec":{"priority":10,
+				"containers":[{"name":"c","resources":{"requests":{"cpu":"3"}}}]}}`))
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := s.SchedulePod(p)
+				fit, ok := err.(*FitError)
+				if !ok || fit.Nominated == nil || len(fit.Nominated.Victims) != 3 {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

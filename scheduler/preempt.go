@@ -231,6 +231,9 @@ func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
 				continue
 			}
 			trial.removePod(q, n)
+			if out.victims == nil {
+				out.victims = make([]*PodInfo, 0, len(pool))
+			}
 			out.victims = append(out.victims, q)
 			if i == 0 {
 				out.violations++

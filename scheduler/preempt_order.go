@@ -80,13 +80,13 @@ func pick(candidates []candidate) []candidate {
 	for _, rate := range criteria {
 		top := int64(math.MinInt64)
 		kept := best[:0]
-		for _, d := range best {
-			r := rate(&d)
+		for i := range best {
+			r := rate(&best[i])
 			if r > top {
 				top, kept = r, best[:0]
 			}
 			if r == top {
-				kept = append(kept, d)
+				kept = append(kept, best[i]) // at or before i
 			}
 		}
 		best = kept
