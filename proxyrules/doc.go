@@ -80,7 +80,9 @@
 //
 // Differs: when two Services claim one address, the smaller (namespace, name,
 // port name, protocol) keeps it and a Diagnostic reports the other; kube-proxy
-// leaves the winner to the order of a map.
+// leaves the winner to the order of a map. In iptables mode that also goes for
+// the verdict of services without endpoints where an external IP that is
+// an address of the node and a node port of another Service meet.
 //
 // Differs: one address twice in the slices of a service, both endpoints not
 // terminating: the slice with the greater name wins; kube-proxy leaves that
