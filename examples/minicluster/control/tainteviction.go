@@ -8,8 +8,12 @@ import (
 
 // TaintEviction ends pods on nodes with NoExecute taints: at once if a pod does
 // not tolerate one of them, otherwise when the shortest of the tolerations that it
-// uses has run out.
-type TaintEviction struct{}
+// uses has run out. As in Kubernetes the time counts from when this controller first
+// saw the pod in that state, not from the taint's own time, so a restart gives
+// everybody the whole time again.
+type TaintEviction struct {
+	since map[string]time.Time // by key of the pod
+}
 
 // Name implements Controller.
 func (c *TaintEviction) Name() string { return "tainteviction" }
@@ -21,16 +25,22 @@ func (c *TaintEviction) Kinds() []api.Kind { return []api.Kind{api.Nodes, api.Po
 func (c *TaintEviction) Reconcile(view *View, now time.Time) ([]Action, time.Duration, error) {
 	var actions []Action
 	var recheck time.Duration
+	since := map[string]time.Time{}
 	for p := range view.Pods.All() {
 		n := view.Nodes[api.Nodes.Key("", p.Object.Spec.NodeName)]
 		if n == nil || !p.Object.Active() || p.Object.Static() {
 			continue
 		}
-		due, ever := evictionTime(&p.Object, &n.Object)
+		grace, ever := evictionGrace(&p.Object, &n.Object)
 		if !ever {
 			continue
 		}
-		if wait := due.Sub(now); wait > 0 {
+		start, seen := c.since[p.Key]
+		if !seen {
+			start = now
+		}
+		since[p.Key] = start
+		if wait := start.Add(grace).Sub(now); wait > 0 {
 			if recheck == 0 || wait < recheck {
 				recheck = wait
 			}
@@ -42,36 +52,36 @@ func (c *TaintEviction) Reconcile(view *View, now time.Time) ([]Action, time.Dur
 		}
 		actions = append(actions, a)
 	}
+	c.since = since
 	return actions, recheck, nil
 }
 
-// evictionTime says when the node's taints end a pod; ever is false when they do not.
-func evictionTime(p *api.Pod, n *api.Node) (due time.Time, ever bool) {
+// evictionGrace says how long the node's taints let a pod stay; ever is false when
+// they do not end it. Each taint must be tolerated: one that is not ends the pod at
+// once, the others when the shortest toleration used has run out.
+func evictionGrace(p *api.Pod, n *api.Node) (grace time.Duration, ever bool) {
 	for i := range n.Spec.Taints {
 		taint := &n.Spec.Taints[i]
 		if taint.Effect != api.NoExecute {
 			continue
 		}
-		shortest, used := time.Duration(-1), false
+		used := false
 		for j := range p.Spec.Tolerations {
 			t := &p.Spec.Tolerations[j]
 			if !t.Tolerates(taint) {
 				continue
 			}
 			used = true
-			if t.TolerationSeconds != nil {
-				d := time.Duration(max(0, *t.TolerationSeconds)) * time.Second
-				if shortest < 0 || d < shortest {
-					shortest = d
-				}
+			if t.TolerationSeconds == nil {
+				continue
+			}
+			if d := time.Duration(max(0, *t.TolerationSeconds)) * time.Second; !ever || d < grace {
+				grace, ever = d, true
 			}
 		}
-		switch end := taint.TimeAdded.Add(shortest); {
-		case !used:
-			return time.Time{}, true
-		case shortest >= 0 && (!ever || end.Before(due)):
-			due, ever = end, true
+		if !used {
+			return 0, true
 		}
 	}
-	return due, ever
+	return grace, ever
 }
