@@ -67,18 +67,18 @@ func checkAgainstPlain(t *testing.T, s string) (Quantity, plainQuantity, bool) {
 func TestParseEqualsPlain(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	good := 0
-	for range 100000 {
+	for range 25000 {
 		if _, _, ok := checkAgainstPlain(t, randomText(r)); ok {
 			good++
 		}
 	}
-	require.Greater(t, good, 50000)
+	require.Greater(t, good, 12500)
 }
 
 func TestArithmeticEqualsPlain(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 2))
 	saturated := 0
-	for range 50000 {
+	for range 12000 {
 		sa, sb := randomText(r), randomText(r)
 		a, pa, ok1 := checkAgainstPlain(t, sa)
 		b, pb, ok2 := checkAgainstPlain(t, sb)
@@ -268,7 +268,7 @@ func marshal(t *testing.T, v any) string {
 func TestParseShortEqualsLong(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	short := 0
-	for range 100000 {
+	for range 25000 {
 		s := randomText(r)
 		got, ok := parseShort(s)
 		if !ok {
@@ -279,12 +279,12 @@ func TestParseShortEqualsLong(t *testing.T) {
 		require.NoError(t, err, s)
 		require.Equal(t, want, got, s)
 	}
-	require.Greater(t, short, 10000)
+	require.Greater(t, short, 2500)
 }
 
 func TestShortTextEqualsLong(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
-	for range 200000 {
+	for range 40000 {
 		v := int64(r.Uint64()) >> r.IntN(64)
 		for range r.IntN(7) {
 			v = v / 1000 * 1000 << r.IntN(2)
