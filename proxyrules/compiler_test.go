@@ -250,3 +250,20 @@ func TestNodeLabels(t *testing.T) {
 	require.Equal(t, []string{"10.0.0.2:8080"}, addresses(c.RuleSet().Policies()[0].Cluster))
 	require.Equal(t, "PreferSameZone", c.RuleSet().Policies()[0].Topology)
 }
+
+// RuleSets of different settings of the node have nothing in common: the
+// update is the whole.
+func TestDiffOfSettings(t *testing.T) {
+	services, endpointSlices := decode(t, webService, webSlice(`{"addresses":["10.0.0.1"]}`))
+	a, err := proxyrules.Compile(nodeA, services, endpointSlices)
+	require.NoError(t, err)
+	cfg := nodeA
+	cfg.MasqueradeAll = true
+	b, err := proxyrules.Compile(cfg, services, endpointSlices)
+	require.NoError(t, err)
+	u := proxyrules.Diff(a, b)
+	require.False(t, u.Empty())
+	require.Equal(t, string(b.AppendNFT(nil)), string(u.AppendNFT(nil)))
+	require.Empty(t, u.AppendNFTCleanup(nil))
+	require.Equal(t, string(b.AppendIPTables(nil)), string(u.AppendIPTables(nil)))
+}

@@ -2,6 +2,7 @@ package proxyrules_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/netip"
@@ -107,4 +108,57 @@ func ExampleParseNFT() {
 	// Output:
 	// DNAT 10.0.1.10:8080 masquerade: true probability: 0.5
 	// DNAT 10.0.2.10:8080 masquerade: true probability: 0.5
+}
+
+func ExampleCompiler() {
+	var in struct {
+		Services []proxyrules.Service
+		Slices   []proxyrules.EndpointSlice
+	}
+	if err := json.Unmarshal([]byte(shop), &in); err != nil {
+		log.Fatal(err)
+	}
+	compiler, err := proxyrules.NewCompiler(proxyrules.Config{NodeName: "node-b"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := errors.Join(compiler.SetService(&in.Services[0]), compiler.SetEndpointSlice(&in.Slices[0])); err != nil {
+		log.Fatal(err)
+	}
+	before := compiler.RuleSet()
+
+	// A pod is replaced by one with another address.
+	in.Slices[0].Endpoints[1].Addresses = []string{"10.0.2.77"}
+	if err := compiler.SetEndpointSlice(&in.Slices[0]); err != nil {
+		log.Fatal(err)
+	}
+	update := proxyrules.Diff(before, compiler.RuleSet())
+	fmt.Println(update.Changed())
+	fmt.Print(string(update.AppendNFT(nil)))
+	// Output:
+	// [shop/web:http]
+	// delete element ip kube-proxy hairpin-connections { 10.0.2.10 . 10.0.2.10 . tcp . 8080 }
+	// delete element ip kube-proxy endpoints-tcp-05 { 1483848673 }
+	// delete element ip kube-proxy endpoints-tcp-77 { 610970501 }
+	// add element ip kube-proxy hairpin-connections { 10.0.2.77 . 10.0.2.77 . tcp . 8080 }
+	// add element ip kube-proxy endpoints-tcp-05 { 1483848673 : 10.0.2.77 . 8080 }
+	// add element ip kube-proxy endpoints-tcp-77 { 610970501 : 10.0.2.77 . 8080 }
+}
+
+func ExampleEquivalent() {
+	text := string(compileShop(proxyrules.NFTables).AppendNFT(nil))
+	a, err := proxyrules.ParseNFT(text)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := proxyrules.ParseNFT(strings.Replace(text, "10.0.2.10", "10.0.2.99", 1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	w, err := proxyrules.Equivalent(a, b, proxyrules.Environment{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(w.Flow.Destination, w.A[1].Backend, w.B[1].Backend)
+	// Output: 172.30.0.10:80 10.0.2.10:8080 10.0.2.99:8080
 }
