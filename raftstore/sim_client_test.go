@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -36,9 +37,12 @@ const (
 	simSwap
 	simDelete
 	simOpen
+	simCompact
 )
 
-func (k simKind) String() string { return [...]string{"put", "get", "swap", "delete", "open"}[k] }
+func (k simKind) String() string {
+	return [...]string{"put", "get", "swap", "delete", "open", "compact"}[k]
+}
 
 type outcome uint8
 
@@ -75,10 +79,15 @@ func (c *simClient) next() {
 		op.value += string(make([]byte, 4000))
 	}
 	op.expect = c.seen[op.key]
+	if w.rng.IntN(60) == 0 {
+		op.kind = simCompact
+	}
 	if c.sessions && c.session == 0 {
 		op.kind = simOpen
 	}
-	if c.session != 0 && op.kind != simGet {
+	if op.kind == simCompact {
+		op.expect = 0
+	} else if c.session != 0 && op.kind != simGet {
 		op.session, op.sequence = c.session, uint64(c.count)
 	}
 	w.history.ops = append(w.history.ops, op)
@@ -94,6 +103,10 @@ func (w *world) submit(op *simOp) {
 		return
 	}
 	op.node = n
+	if op.kind == simCompact && op.expect == 0 {
+		// So far behind that every revision has been seen by somebody.
+		op.expect = max(1, n.replica.core.state.store.Revision()-150)
+	}
 	op.request = op.encode()
 	w.history.waiting[op.request] = op
 	if op.kind == simGet {
@@ -135,6 +148,9 @@ func (op *simOp) command(r *request, key []byte) {
 	switch op.kind {
 	case simOpen:
 		r.kind = commandOpen
+	case simCompact:
+		r.kind = commandCompact
+		r.body = appendVarint(nil, op.expect)
 	case simPut:
 		r.kind = commandPut
 		r.body = appendPut(nil, &PutRequest{Key: key, Value: []byte(op.value)})
@@ -215,6 +231,13 @@ func (w *world) complete(requests []*request) {
 func (w *world) finish(op *simOp) {
 	r := &op.request.result
 	c := w.clients[op.client]
+	if op.kind == simCompact {
+		op.outcome = unsure // it leaves nothing to check but what others see
+		if r.err == nil {
+			w.counts["compactions"]++
+		}
+		return
+	}
 	if r.err != nil {
 		op.outcome = unsure // the only error here is that a snapshot has hidden the result
 		w.counts["hidden"]++
@@ -282,6 +305,14 @@ type simStream struct {
 func (s *simStream) open(n *simNode) {
 	store := n.replica.core.state.store
 	w, err := store.Watch(WatchOptions{Key: []byte{0}, End: []byte{0}, StartRevision: s.last + 1, BatchEvents: 1 + n.w.rng.IntN(20)})
+	var compacted *mvcc.CompactedError
+	if errors.As(err, &compacted) {
+		// Told, not moved silently: the watcher begins anew at the floor.
+		n.w.counts["watchers compacted"]++
+		s.last = compacted.Floor - 1
+		s.open(n)
+		return
+	}
 	if err != nil {
 		n.w.fatal("watch: %v", err)
 	}
@@ -291,6 +322,10 @@ func (s *simStream) open(n *simNode) {
 func (s *simStream) poll(n *simNode) {
 	for {
 		batch, more, err := s.w.Poll()
+		if errors.Is(err, mvcc.ErrCompacted) {
+			s.open(n)
+			continue
+		}
 		if err != nil {
 			n.w.fatal("watch at member %d from %d: %v", n.id, s.last, err)
 		}
