@@ -217,7 +217,8 @@ func (j *job) evict(ctx context.Context) (moved, held int, err error) {
 			}
 			if r.Err == nil {
 				last = time.Now()
-				moved += j.noteEvicted(r.Action)
+				j.tl.note("operator", r)
+				moved += evictions(r.Action)
 			}
 		}
 		for _, w := range plan.Wait {
@@ -241,11 +242,10 @@ const (
 	drainPatience = 10 * time.Second
 )
 
-// noteEvicted remembers the pods that an action evicts.
-func (j *job) noteEvicted(a control.Action) (pods int) {
+// evictions counts the pods that an action evicts.
+func evictions(a control.Action) (pods int) {
 	for _, w := range a.Writes {
 		if strings.HasPrefix(w.Key, api.Pods.Prefix()) {
-			j.evicted[w.Key] = true
 			pods++
 		}
 	}

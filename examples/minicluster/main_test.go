@@ -217,3 +217,50 @@ func TestSignals(t *testing.T) {
 		})
 	}
 }
+
+// Pods of the input that a taint drives out, that are one too many, or that a drain
+// evicts have not been lost.
+func TestPodsThatEndForAReason(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "in.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+spec: {taints: [{key: out, effect: NoExecute}]}
+status: {allocatable: {cpu: "4", memory: 8Gi, pods: "20"}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: n2}
+status: {allocatable: {cpu: "4", memory: 8Gi, pods: "20"}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p1}
+spec: {nodeName: n1, containers: [{name: c, image: x}]}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: rs, uid: u1}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: z}}
+  template: {metadata: {labels: {app: z}}, spec: {containers: [{name: c, image: x}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: rs-a, labels: {app: z}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: rs, uid: u1, controller: true}]}
+spec: {nodeName: n2, containers: [{name: c, image: x}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: rs-b, labels: {app: z}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: rs, uid: u1, controller: true}]}
+spec: {nodeName: n2, containers: [{name: c, image: x}]}
+`), 0o600))
+	status, out, errs := inProcess("-f", file, "-drain", "n2")
+	require.Equal(t, exitOK, status, "%s\n%s", errs, out)
+	for _, line := range []string{"1 driven out by taints", "1 pods too many", "node n2 is drained: 1 pods evicted", "1 node(s) were unschedulable"} {
+		require.Contains(t, out, line)
+	}
+}

@@ -27,7 +27,6 @@ type job struct {
 	plane   *plane
 
 	bound   map[string]string // pods that came with a node, by key
-	evicted map[string]bool
 	stays   []control.Stay
 	drained string
 	shown   map[string]string // UIDs of the pods that were listed, by key
@@ -42,7 +41,7 @@ const phaseLimit = 20 * time.Second
 // run does everything: read, start, apply, break, check, report.
 func run(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) (err error) {
 	start := time.Now()
-	j := &job{options: o, config: apply.Config{Seed: o.seed, Now: start}, tl: newTimeline(stdout, start), evicted: map[string]bool{}}
+	j := &job{options: o, config: apply.Config{Seed: o.seed, Now: start}, tl: newTimeline(stdout, start)}
 	if j.input, err = readInput(o, stdin, j.config); err != nil {
 		return err
 	}
@@ -290,7 +289,7 @@ func (j *job) finish(ctx context.Context) error {
 	}
 	sizes := newRuleSizes()
 	report := check.Run(&check.State{
-		View: view, Rules: sizes.counted(compiler.All()), Bound: j.bound, Evicted: j.evicted,
+		View: view, Rules: sizes.counted(compiler.All()), Bound: j.bound, Evicted: j.tl.evicted(),
 		Acknowledged: j.acked, Found: j.found, Members: states,
 	})
 	if err := compiler.Err(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orchcore/orchcore/examples/minicluster/api"
 	"github.com/orchcore/orchcore/examples/minicluster/control"
 )
 
@@ -18,11 +19,12 @@ type timeline struct {
 	mu    sync.Mutex
 	out   io.Writer
 	start time.Time
-	done  map[string]int // "controller verb" since the last tally
+	done  map[string]int  // "controller verb" since the last tally
+	ended map[string]bool // keys of the pods that somebody asked to end
 }
 
 func newTimeline(out io.Writer, start time.Time) *timeline {
-	return &timeline{out: out, start: start, done: map[string]int{}}
+	return &timeline{out: out, start: start, done: map[string]int{}, ended: map[string]bool{}}
 }
 
 // say prints one line.
@@ -33,15 +35,31 @@ func (t *timeline) say(who, format string, args ...any) {
 }
 
 // note counts a committed action: one for each object written, apart from the
-// counter that a replica set keeps.
+// count that a replica set keeps and the budget that an eviction is charged to.
 func (t *timeline) note(controller string, r control.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(r.Action.Writes)
-	if r.Action.Verb == "create" && n > 1 {
+	if first := r.Action.Writes[0].Key; n > 1 && !strings.HasPrefix(first, api.Pods.Prefix()) && controller != "heartbeat" {
 		n--
 	}
 	t.done[controller+" "+r.Action.Verb] += n
+	switch r.Action.Verb {
+	case "evict", "preempt", "delete":
+		for _, w := range r.Action.Writes {
+			if strings.HasPrefix(w.Key, api.Pods.Prefix()) {
+				t.ended[w.Key] = true
+			}
+		}
+	}
+}
+
+// evicted returns the keys of the pods that controllers or a drain have ended, for
+// a reason each: they are not lost.
+func (t *timeline) evicted() map[string]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.ended)
 }
 
 // verbs are worth a word in the tally, with what they are done to.
@@ -59,7 +77,8 @@ var verbs = []struct{ controller, verb, text string }{
 	{"kubelet", "start", "%d started, to be probed"},
 	{"kubelet", "ready", "%d ready"},
 	{"kubelet", "remove", "%d stopped"},
-	{"tainteviction", "evict", "%d evicted"},
+	{"tainteviction", "evict", "%d driven out by taints"},
+	{"operator", "evict", "%d evicted"},
 	{"endpointslice", "create", "%d endpoint slices made"},
 	{"endpointslice", "update", "%d updates of endpoint slices"},
 	{"nodelifecycle", "taint", "%d changes of taints"},
