@@ -27,6 +27,14 @@ func TestMatchingAllocatesNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { m.Matches("node-1", labels) }))
 }
 
+func TestCountingAllocatesNothing(t *testing.T) {
+	x := benchIndex(2000)
+	for _, text := range []string{"", "app=app-7", "app!=app-7", "app,!none,tier=tier-2,zone!=zone-1"} {
+		s := MustParse(text)
+		require.Zero(t, testing.AllocsPerRun(100, func() { x.Count(s) }), text)
+	}
+}
+
 // TestParseAllocations holds once the pairs are known to the process; a pair
 // seen for the first time costs its registration.
 func TestParseAllocations(t *testing.T) {

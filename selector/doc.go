@@ -81,8 +81,9 @@
 // concurrent use; Index and Registry are safe for concurrent use, and a
 // Snapshot stays as it is while writers go on.
 // Results, printed forms and errors do not depend on map order. Matching
-// allocates nothing, nor does Index.Count with up to eight requirements, nor
-// Registry.AppendMatches with up to 64 results. [Parse] allocates the list of requirements and, when there
+// allocates nothing; nor does Index.Count with up to eight requirements, lists
+// of values and bounds apart; nor Registry.AppendMatches with up to 64 results.
+// [Parse] allocates the list of requirements and, when there
 // are lists of values, one block for them, besides registering label pairs that
 // the process has not seen (package unique; the garbage collector drops those
 // that nothing uses). Inputs may be hostile: bad ones give a [*ParseError] with
