@@ -10,3 +10,6 @@ func (c *claim) take() bool { return c.taken.CompareAndSwap(false, true) }
 
 // release undoes a take.
 func (c *claim) release() { c.taken.Store(false) }
+
+// lost reports whether somebody has taken it.
+func (c *claim) lost() bool { return c.taken.Load() }

@@ -103,6 +103,31 @@ func (c *core) tick() {
 	c.raw.Tick()
 	c.retryWrites()
 	c.retryReads()
+	if c.ticks%c.electionTicks == 0 {
+		c.dropAbandoned()
+	}
+}
+
+// dropAbandoned takes the requests off the books whose clients have given up while
+// there was nobody to ask: without a leader they would fill the queues.
+func (c *core) dropAbandoned() {
+	abandoned := func(r *request) bool {
+		if !r.claimed.lost() {
+			return false
+		}
+		c.fx.done = append(c.fx.done, r)
+		return true
+	}
+	before := len(c.reads.waiting)
+	c.reads.waiting = slices.DeleteFunc(c.reads.waiting, abandoned)
+	c.reads.count -= before - len(c.reads.waiting)
+	c.writes.queue = slices.DeleteFunc(c.writes.queue, func(r *request) bool {
+		if !abandoned(r) {
+			return false
+		}
+		c.writes.forget(r)
+		return true
+	})
 }
 
 // step takes a message from another member. Messages that Raft cannot place are

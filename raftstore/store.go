@@ -154,6 +154,7 @@ func (s *Store) barrier(ctx context.Context) error {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		r.claimed.take()
 		return contextReason(ctx)
 	}
 	err := r.result.err

@@ -234,6 +234,12 @@ func TestOutcomesWithoutQuorum(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "v", string(r.KVs[0].Value))
 
+	// Requests whose clients are gone do not fill the queues.
+	require.Eventually(t, func() bool {
+		status := s.Status()
+		return status.PendingReads == 0 && status.PendingWrites == 1 // the one in the log
+	}, 10*time.Second, time.Millisecond)
+
 	waiting := make(chan error)
 	go func() {
 		_, err := s.Put(context.Background(), PutRequest{Key: []byte("k"), Value: []byte("late")})
