@@ -162,7 +162,7 @@ func TestRefusals(t *testing.T) {
 		{"protocol", svc(`"ports":[{"port":80,"protocol":"ICMP"}]`), "", "Service t/web", "spec.ports[0].protocol", "ICMP"},
 		{"protocol in lower case", svc(`"ports":[{"port":80,"protocol":"tcp"}]`), "", "Service t/web", "spec.ports[0].protocol", "tcp"},
 		{"two ports of one name", svc(`"ports":[{"name":"a","port":80},{"name":"a","port":81}]`), "", "Service t/web", "spec.ports[1].name", "a"},
-		{"nameless among several", svc(`"ports":[{"name":"a","port":80},{"port":81}]`), "", "Service t/web", "spec.ports[1].name", ""},
+		{"two ports without name", svc(`"ports":[{"port":80},{"port":81}]`), "", "Service t/web", "spec.ports[1].name", ""},
 		{"type", svc(`"type":"Magic","ports":[{"port":80}]`), "", "Service t/web", "spec.type", "Magic"},
 		{"affinity", svc(`"sessionAffinity":"Cookie","ports":[{"port":80}]`), "", "Service t/web", "spec.sessionAffinity", "Cookie"},
 		{"affinity of 2 days", svc(`"sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":172800}},"ports":[{"port":80}]`), "", "Service t/web", "spec.sessionAffinityConfig.clientIP.timeoutSeconds", "172800"},
@@ -196,6 +196,16 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, []*proxyrules.InputError{in}, r.Refused())
 		})
 	}
+}
+
+// Ports of one name are distinct when their protocols are.
+func TestPortsByNameAndProtocol(t *testing.T) {
+	services, slices := decode(t, `{"metadata":{"namespace":"t","name":"web"},"spec":{"clusterIP":"172.30.0.10","ports":[{"name":"dns","port":53},{"name":"dns","port":53,"protocol":"UDP"}]}}`,
+		strings.Replace(webSlice(`{"addresses":["10.0.0.1"]}`), `"ports":[`, `"ports":[{"name":"dns","port":5353,"protocol":"UDP"},`, 1))
+	r, err := proxyrules.Compile(nodeA, services, slices)
+	require.NoError(t, err)
+	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "10.0.9.9:1", "172.30.0.10:53"), 0).Verdict)
+	require.Equal(t, "10.0.0.1:5353", r.Lookup(flow("udp", "10.0.9.9:1", "172.30.0.10:53"), 0).Backend.String())
 }
 
 func TestConfigRefusals(t *testing.T) {

@@ -74,12 +74,13 @@ func (w *iptablesText) fragment(p *Policy) *iptablesFragment {
 	w.filter, w.capture, w.chains, w.rules = w.filter[:0], w.capture[:0], w.chains[:0], w.rules[:0]
 	w.policy(p)
 	f := &iptablesFragment{comments: w.comments}
-	f.text = make([]byte, 0, len(w.filter)+len(w.capture)+len(w.chains)+len(w.rules))
+	w.all = w.all[:0]
 	for i, part := range [][]byte{w.filter, w.capture, w.chains} {
-		f.text = append(f.text, part...)
-		f.ends[i] = len(f.text)
+		w.all = append(w.all, part...)
+		f.ends[i] = len(w.all)
 	}
-	f.text = append(f.text, w.rules...)
+	w.all = append(w.all, w.rules...)
+	f.text = append([]byte(nil), w.all...) // without clearing memory first, as make would
 	p.iptables.Store(f)
 	return f
 }
@@ -146,6 +147,7 @@ type iptablesText struct {
 	ext     string
 	fw      string
 	seps    []byte // chains of p.Reachable, one behind the other
+	all     []byte // the parts together
 	scratch []byte
 
 	probabilities []string // of 1 in n, at n

@@ -1,6 +1,7 @@
 package proxyrules
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -74,10 +75,7 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	out := make([]*Policy, len(s.Spec.Ports))
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
-		proto, _ := ParseProtocol(p.Protocol)
-		if p.Protocol == "" {
-			proto = TCP
-		}
+		proto, _ := ParseProtocol(cmp.Or(p.Protocol, "TCP"))
 		policy := shared.clone()
 		policy.Key = PortKey{s.Metadata.Namespace, s.Metadata.Name, p.Name, proto}
 		policy.Port, policy.NodePort = uint16(p.Port), uint16(p.NodePort)
@@ -140,18 +138,19 @@ func (s *Service) validatePorts() *InputError {
 	refusePort := func(i int, field, value, want string) *InputError {
 		return refuse(s.object(), "spec.ports["+strconv.Itoa(i)+"]."+field, value, want)
 	}
-	var seen map[string]bool
+	// The API wants unique names. Ports that differ by protocol are distinct to
+	// kube-proxy all the same, and so they are here.
+	var seen map[parsedPort]bool
 	if len(s.Spec.Ports) > 1 {
-		seen = make(map[string]bool, len(s.Spec.Ports))
+		seen = make(map[parsedPort]bool, len(s.Spec.Ports))
 	}
 	for i, p := range s.Spec.Ports {
+		proto, _ := ParseProtocol(cmp.Or(p.Protocol, "TCP"))
 		switch {
 		case p.Name != "" && !isLabel(p.Name):
 			return refusePort(i, "name", p.Name, "a DNS label of at most 63 characters")
-		case p.Name == "" && seen != nil:
-			return refusePort(i, "name", p.Name, "a name, since the Service has several ports")
-		case seen[p.Name]:
-			return refusePort(i, "name", p.Name, "a name that no other port of the Service has")
+		case seen[parsedPort{name: p.Name, protocol: proto}]:
+			return refusePort(i, "name", p.Name, "a name that no other "+proto.String()+" port of the Service has")
 		case p.Port < 1 || p.Port > 65535:
 			return refusePort(i, "port", fmt.Sprint(p.Port), "a port from 1 to 65535")
 		case p.NodePort < 0 || p.NodePort > 65535:
@@ -160,7 +159,7 @@ func (s *Service) validatePorts() *InputError {
 			return refusePort(i, "protocol", p.Protocol, "TCP, UDP or SCTP")
 		}
 		if seen != nil {
-			seen[p.Name] = true
+			seen[parsedPort{name: p.Name, protocol: proto}] = true
 		}
 	}
 	return nil
