@@ -32,7 +32,8 @@ var (
 	ErrInvalidSortOption = errors.New("mvcc: invalid sort option")
 	// ErrInvalidCompare is returned for a compare target or operator out of range.
 	ErrInvalidCompare = errors.New("mvcc: invalid compare")
-	// ErrInvalidOp is returned for an Op with no field set, or several.
+	// ErrInvalidOp is returned for an Op with no field set, or several, for a nil
+	// request, and for a write where only reads are expected.
 	ErrInvalidOp = errors.New("mvcc: operation must have exactly one kind")
 	// ErrRequestTooLarge is returned by Validate above MaxRequestBytes.
 	ErrRequestTooLarge = errors.New("mvcc: request is too large")
