@@ -122,6 +122,6 @@ func writeRestored(dir string, cfg Config, id uint64, state *machine) (err error
 	w.AppendMeta(metaToken, token[:])
 	w.AppendMark(wal.Mark{Index: restoredIndex, Term: bootstrapTerm})
 	w.AppendState(wal.HardState{Term: bootstrapTerm, Commit: restoredIndex})
-	w.AppendMeta(metaFounding, appendFounding(nil, cfg.Members))
+	w.AppendMeta(metaFounding, appendMembers(nil, cfg.Members))
 	return w.Flush()
 }

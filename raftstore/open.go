@@ -134,9 +134,9 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 		if r.cfg.wantedClusterID() != rec.ClusterID {
 			return 0, fmt.Errorf("%w: its founding was interrupted and had other members", ErrWrongCluster)
 		}
-		founding := appendFounding(nil, nil)
+		founding := appendMembers(nil, nil)
 		if !r.cfg.Join {
-			founding = appendFounding(nil, r.cfg.Members)
+			founding = appendMembers(nil, r.cfg.Members)
 			rec.State = wal.HardState{Term: bootstrapTerm, Commit: bootstrapIndex}
 			r.wal.AppendState(rec.State)
 		}
@@ -147,7 +147,7 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 	return boot, r.wal.Flush()
 }
 
-func appendFounding(b []byte, members []Member) []byte {
+func appendMembers(b []byte, members []Member) []byte {
 	members = slices.SortedFunc(slices.Values(members), func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	b = binary.AppendUvarint(b, uint64(len(members)))
 	for _, m := range members {
@@ -157,16 +157,13 @@ func appendFounding(b []byte, members []Member) []byte {
 	return b
 }
 
-func decodeFounding(b []byte) ([]Member, error) {
-	rd := reader{b: b}
-	members := make([]Member, rd.count(2))
+// members reads what appendMembers has written.
+func (r *reader) members() []Member {
+	members := make([]Member, r.count(2))
 	for i := range members {
-		members[i] = Member{ID: rd.uvarint(), Address: string(rd.bytes())}
+		members[i] = Member{ID: r.uvarint(), Address: string(r.bytes())}
 	}
-	if rd.bad || len(rd.b) > 0 {
-		return nil, fmt.Errorf("%w: founding members are % x", ErrCorrupt, b)
-	}
-	return members, nil
+	return members
 }
 
 // loadState reads the newest snapshot that verifies, or makes the founding state.
@@ -187,9 +184,10 @@ func (r *replica) loadState(rec *wal.Recovered) (*machine, error) {
 	if len(rec.Entries) > 0 && rec.Entries[0].GetIndex() > bootstrapIndex+1 || len(rec.Entries) == 0 && broken != nil {
 		return nil, fmt.Errorf("%w: the log begins at %d and no snapshot leads there: %w", ErrCorrupt, firstIndex(rec.Entries), broken)
 	}
-	members, err := decodeFounding(rec.Meta[metaFounding])
-	if err != nil {
-		return nil, err
+	rd := reader{b: rec.Meta[metaFounding]}
+	members := rd.members()
+	if rd.bad || len(rd.b) > 0 {
+		return nil, fmt.Errorf("%w: founding members are % x", ErrCorrupt, rec.Meta[metaFounding])
 	}
 	return newMachine(members), nil
 }

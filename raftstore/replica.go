@@ -49,6 +49,8 @@ type replica struct {
 	encoded []byte
 	// told are the members that say this one was removed.
 	told map[uint64]bool
+	// heirs are the voters by the last of them.
+	heirs []uint64
 	// published is the last digest that was put into the log.
 	published uint64
 	err       error
@@ -191,7 +193,7 @@ func (r *replica) askAround() {
 	if !state.removed[r.id] && r.core.leader != raft.None || r.core.ticks%r.core.electionTicks != 0 {
 		return
 	}
-	for _, id := range state.memberIDs() {
+	for _, id := range append(state.memberIDs(), r.heirs...) {
 		if id == r.id {
 			continue
 		}
@@ -206,18 +208,22 @@ func (r *replica) askAround() {
 // so, not before: as long as they do not know, they may need its vote to find out.
 func (r *replica) toldRemoved(by uint64, notice []byte) {
 	rd := reader{b: notice}
-	voters := rd.uvarints()
-	if rd.bad || len(rd.b) > 0 {
+	voters := rd.members()
+	if rd.bad || len(rd.b) > 0 || len(voters) == 0 || len(voters) > membersMax {
 		return
 	}
 	r.told[by] = true
 	told := 0
-	for _, id := range voters {
-		if r.told[id] {
+	r.heirs = r.heirs[:0]
+	for _, v := range voters {
+		// Some may have joined when this member was gone already.
+		r.net.SetPeer(v.ID, v.Address)
+		r.heirs = append(r.heirs, v.ID)
+		if r.told[v.ID] {
 			told++
 		}
 	}
-	if told >= Quorum(len(voters)) && len(voters) > 0 {
+	if told >= Quorum(len(voters)) {
 		r.fail(ErrRemoved)
 	}
 }
@@ -237,7 +243,11 @@ func (r *replica) connect() {
 		configured[m.ID] = m.Address
 	}
 	state := r.core.state
-	r.net.SetNotice(appendUvarints(nil, state.conf.GetVoters()))
+	var voters []Member
+	for _, id := range state.conf.GetVoters() {
+		voters = append(voters, Member{id, state.members[id]})
+	}
+	r.net.SetNotice(appendMembers(nil, voters))
 	for _, id := range state.memberIDs() {
 		address := state.members[id]
 		if a := configured[id]; a != "" {
