@@ -20,12 +20,12 @@
 // What the operators say about a label (NotIn and NotEquals hold for an absent
 // one, and a value that is no integer satisfies neither Gt nor Lt):
 //
-//	operator              written             absent  with value v
-//	In, Equals            k in (a,b), k=a     false   v is listed
-//	NotIn, NotEquals      k notin (a,b), k!=a true    v is not listed
-//	Exists                k                   false   true
-//	DoesNotExist          !k                  true    false
-//	Gt, Lt                k>5, k<5            false   v is an int64 above (below)
+//	operator          written              absent  with value v
+//	In, Equals        k in (a,b), k=a      false   v is listed
+//	NotIn, NotEquals  k notin (a,b), k!=a  true    v is not listed
+//	Exists            k                    false   true
+//	DoesNotExist      !k                   true    false
+//	Gt, Lt            k>5, k<5             false   v is an int64 above (below)
 //
 // nil and empty differ everywhere: a nil LabelSelector is [Nothing], an empty
 // one [Everything]; a nil NodeSelector is no constraint, one without terms
@@ -83,11 +83,11 @@
 // Results, printed forms and errors do not depend on map order. Matching
 // allocates nothing; nor does Index.Count with up to eight requirements, lists
 // of values and bounds apart; nor Registry.AppendMatches with up to 64 results.
-// [Parse] allocates the list of requirements and, when there
-// are lists of values, one block for them, besides registering label pairs that
-// the process has not seen (package unique; the garbage collector drops those
-// that nothing uses). Inputs may be hostile: bad ones give a [*ParseError] with
-// the offset, or a [*FieldError] with the path.
+// [Parse] allocates the list of requirements and, when there are lists of
+// values, one block for them, besides registering label pairs that the process
+// has not seen (package unique; the garbage collector drops those that nothing
+// uses). Inputs may be hostile: bad ones give a [*ParseError] with the offset,
+// or a [*FieldError] with the path.
 //
 // # Differences from upstream
 //

@@ -118,7 +118,7 @@ func requireValid(t *testing.T, labels Labels) {
 }
 
 func reasonPairs(t *testing.T) int {
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		return 2_000
 	}
 	return 100_000
