@@ -61,6 +61,9 @@ func (r *replica) receive(f transport.Frame) {
 	if f.Group != 0 || r.core.state.removed[f.From] {
 		return
 	}
+	if len(f.Payload) == 0 {
+		return // from askAround: being let in was the answer
+	}
 	if f.Lane == transport.LaneSnapshot {
 		if err := r.receiveTransfer(f); err != nil {
 			r.logger.Warn("dropped part of a snapshot", "from", f.From, "error", err)
@@ -197,9 +200,7 @@ func (r *replica) askAround() {
 		if id == r.id {
 			continue
 		}
-		// Any message does; this one means nothing to anybody.
-		m := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), To: new(id), From: new(r.id), Term: new(r.core.term())}
-		r.net.Send(id, transport.LaneControl, 0, appendMessage(nil, m))
+		r.net.Send(id, transport.LaneControl, 0, nil)
 	}
 }
 
