@@ -131,5 +131,6 @@
 // same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go
 // and chunks.go (texts); compiler.go, update.go, update_nft.go (changes);
 // program.go, parse_iptables.go, parse_nft.go, parse_nftrule.go and
-// equivalent.go (texts read back); lint.go, resolve.go (DNS, environment).
+// equivalent.go (texts read back); lint.go, health.go, resolve.go (DNS,
+// environment).
 package proxyrules
