@@ -24,6 +24,7 @@ func Ratios() measure.Area {
 		row("cas/clients=64", client, "swaps/s", swapLoad(64)),
 		row("watch/watchers=1000", client, "events/s", watchLoad(1000)),
 		restartRow(1_000_000),
+		worstPutRow(1_000_000),
 	)
 	return measure.Area{Name: "raftstore", Rows: rows}
 }
