@@ -48,16 +48,23 @@ const (
 // distinct when cut, and "ns/name/protocol/port", which a person can read.
 // endpoint is "" or "ip:port".
 func nftName(k PortKey, endpoint string) string {
-	s := k.Namespace + "/" + k.Service + "/" + k.Protocol.String() + "/" + k.Port
+	var buf [512]byte
+	const hashed = nftHashLen + len("-")
+	name := append(buf[:hashed], k.Namespace...)
+	name = append(append(name, '/'), k.Service...)
+	name = append(append(name, '/'), k.Protocol.String()...)
+	name = append(append(name, '/'), k.Port...)
 	if endpoint != "" {
 		i := strings.LastIndexByte(endpoint, ':')
 		ip := strings.Trim(endpoint[:i], "[]")
-		s += "__" + strings.ReplaceAll(ip, ":", ".") + "/" + endpoint[i+1:]
+		name = append(append(name, "__"...), strings.ReplaceAll(ip, ":", ".")...)
+		name = append(append(name, '/'), endpoint[i+1:]...)
 	}
-	sum := sha256.Sum256([]byte(s))
-	name := base32.StdEncoding.EncodeToString(sum[:nftHashLen/8*5]) + "-" + s
+	sum := sha256.Sum256(name[hashed:])
+	base32.StdEncoding.Encode(name[:nftHashLen], sum[:nftHashLen/8*5])
+	name[nftHashLen] = '-'
 	if len(name) > nftNameMax {
-		name = name[:nftNameMax-3] + "..."
+		name = append(name[:nftNameMax-3], "..."...)
 	}
-	return name
+	return string(name)
 }

@@ -92,7 +92,10 @@ type nftText struct {
 	ip   string // ip, ip6: family of the table and prefix of matches
 	addr string // ipv4_addr, ipv6_addr
 	mark string
-	name []byte // scratch
+	name []byte // of an endpoint map
+
+	scratch []byte                   // for a fragment
+	found   [nftContainers][]element // of a policy
 }
 
 func newNFTText(r *RuleSet) *nftText {
@@ -307,7 +310,7 @@ func (w *nftText) fragment(p *Policy, s spans) *nftFragment {
 	saved := w.out
 	f := &nftFragment{spans: s}
 	names := namesOf(p)
-	w.out = make([]byte, 0, 256+len(p.Key.String())*8+len(p.Reachable)*40)
+	w.out = w.scratch[:0]
 	w.collect(p, names, f)
 	w.list(f, nftClusterList, s.cluster, p.Cluster)
 	w.list(f, nftLocalList, s.local, p.Local)
@@ -315,7 +318,8 @@ func (w *nftText) fragment(p *Policy, s spans) *nftFragment {
 	f.ends[nftChains] = len(w.out)
 	w.rules(p, names, s)
 	f.ends[nftRules] = len(w.out)
-	f.text, w.out = w.out, saved
+	f.text = append([]byte(nil), w.out...)
+	w.out, w.scratch = saved, w.out
 	p.nft.Store(f)
 	return f
 }
@@ -343,7 +347,11 @@ type nftNames struct{ cluster, local, external, firewall string }
 
 func namesOf(p *Policy) nftNames {
 	b := nftName(p.Key, "")
-	return nftNames{nftCluster + b, nftLocal + b, nftExternal + b, nftFirewall + b}
+	all := nftCluster + b + nftLocal + b + nftExternal + b + nftFirewall + b
+	local := len(nftCluster) + len(b)
+	external := local + len(nftLocal) + len(b)
+	firewall := external + len(nftExternal) + len(b)
+	return nftNames{all[:local], all[local:external], all[external:firewall], all[firewall:]}
 }
 
 func (n nftNames) internal(p *Policy) string {

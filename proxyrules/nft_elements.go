@@ -14,11 +14,17 @@ func (e element) String() string {
 
 // collect writes p's elements of the sets and maps, container by container.
 func (w *nftText) collect(p *Policy, names nftNames, f *nftFragment) {
-	var all [nftContainers][]element
-	p.elements(names, func(c int, e element) { all[c] = append(all[c], e) })
-	for c, list := range all {
+	for c := range w.found {
+		w.found[c] = w.found[c][:0]
+	}
+	p.elements(names, func(c int, e element) { w.found[c] = append(w.found[c], e) })
+	for c, list := range w.found {
 		for _, e := range list {
-			w.out = append(append(w.out, e.String()...), ", "...)
+			w.out = append(w.out, e.key...)
+			if e.value != "" {
+				w.out = append(append(w.out, " : "...), e.value...)
+			}
+			w.out = append(w.out, ", "...)
 		}
 		f.counts[c], f.ends[c] = len(list), len(w.out)
 	}
