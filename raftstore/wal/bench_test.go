@@ -3,6 +3,8 @@ package wal
 import (
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +20,8 @@ func BenchmarkFlush(b *testing.B) {
 			w, _, err := Open(dir, Options{ClusterID: 1, MemberID: 1})
 			require.NoError(b, err)
 			index := uint64(0)
+			var background sync.WaitGroup
+			var preparing atomic.Bool
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -26,8 +30,17 @@ func BenchmarkFlush(b *testing.B) {
 				if err := w.Flush(); err != nil {
 					b.Fatal(err)
 				}
+				if w.NeedsPrepare() && preparing.CompareAndSwap(false, true) {
+					background.Go(func() {
+						defer preparing.Store(false)
+						if err := w.Prepare(); err != nil {
+							b.Error(err)
+						}
+					})
+				}
 			}
 			b.StopTimer()
+			background.Wait()
 			require.NoError(b, w.Close())
 			_, rec, err := Open(dir, Options{MemberID: 1})
 			require.NoError(b, err)
