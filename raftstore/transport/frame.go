@@ -54,8 +54,8 @@ type Frame struct {
 //	└────────┴────────┴────────┴──────┴──────────┴─ ─ ─ ─ ─
 //
 // little endian; length is that of the payload, crc is CRC32C over all that
-// follows it, and reserved is zero. TCP's own checksum misses one damaged segment
-// in some ten thousand, which is too many for a log.
+// follows it, and reserved is zero. TCP's own checksum has 16 bits, which are too few
+// for a log.
 const frameHeaderSize = 16
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
