@@ -81,6 +81,15 @@ var mutants = []mutant{
 		"if kept, ok := s.results[sequence]; ok {", "if kept, ok := s.results[sequence]; ok && false {"},
 }
 
+// TestMutantsFollowTheCode sees that every mutant still changes exactly one place.
+func TestMutantsFollowTheCode(t *testing.T) {
+	for _, m := range mutants {
+		source, err := os.ReadFile(m.file)
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(source), m.old), "%s: %s", m.file, m.name)
+	}
+}
+
 // TestMutants runs the simulator on every mutant. It takes minutes and is meant to
 // be asked for: go test ./raftstore -run Mutants -sim.mutants -v -timeout 1h
 func TestMutants(t *testing.T) {
