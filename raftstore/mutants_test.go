@@ -96,7 +96,7 @@ func TestMutants(t *testing.T) {
 	if !*simMutants {
 		t.Skip("needs -sim.mutants: it compiles and simulates every mutant")
 	}
-	seeds := max(*simSeeds, 400)
+	seeds := max(*simSeeds, 1500)
 	for _, m := range mutants {
 		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
 			out, err := m.simulate(t, seeds)
