@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // hints hold for which nodes and zones an endpoint is meant.
@@ -209,15 +210,20 @@ func sortedByText(list []Backend) bool {
 // nameBackends fills text, with one string for all.
 func nameBackends(list []Backend) {
 	const typical = len("10.0.0.100:8080")
-	buf := make([]byte, 0, typical*len(list))
-	ends := make([]int, 0, 64)
+	var (
+		all   strings.Builder
+		one   [64]byte
+		small [64]int
+	)
+	all.Grow(typical * len(list))
+	ends := small[:0]
 	for i := range list {
-		buf = list[i].Address.AppendTo(buf)
-		ends = append(ends, len(buf))
+		all.Write(list[i].Address.AppendTo(one[:0]))
+		ends = append(ends, all.Len())
 	}
-	all, start := string(buf), 0
+	start := 0
 	for i, end := range ends {
-		list[i].text = all[start:end]
+		list[i].text = all.String()[start:end]
 		start = end
 	}
 }

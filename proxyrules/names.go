@@ -21,7 +21,12 @@ const iptablesHashLen = 16
 // sum is the hash that the names of a service port's iptables chains begin
 // with: of "ns/name:port" and the protocol.
 func (k PortKey) sum() [sha256.Size]byte {
-	return sha256.Sum256([]byte(k.String() + k.Protocol.String()))
+	var buf [256]byte
+	b := append(append(append(buf[:0], k.Namespace...), '/'), k.Service...)
+	if k.Port != "" {
+		b = append(append(b, ':'), k.Port...)
+	}
+	return sha256.Sum256(append(b, k.Protocol.String()...))
 }
 
 // appendIPTablesHash appends the part of a chain's name after its prefix.

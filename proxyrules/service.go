@@ -54,7 +54,7 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	if err != nil || !clusterIP.IsValid() {
 		return nil, err
 	}
-	shared := Policy{
+	shared := &Policy{
 		ClusterIP:       clusterIP,
 		InternalLocal:   s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == "Local",
 		ExternalLocal:   s.externalLocal(),
@@ -76,7 +76,10 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
 		proto, _ := ParseProtocol(cmp.Or(p.Protocol, "TCP"))
-		policy := shared.clone()
+		policy := shared
+		if i < len(s.Spec.Ports)-1 {
+			policy = shared.clone()
+		}
 		policy.Key = PortKey{s.Metadata.Namespace, s.Metadata.Name, p.Name, proto}
 		policy.Port, policy.NodePort = uint16(p.Port), uint16(p.NodePort)
 		policy.sum = policy.Key.sum()
