@@ -75,6 +75,9 @@ func (r *replica) checkChange(changes []memberChange) error {
 	if err := r.core.state.checkChanges(changes); err != nil {
 		return err
 	}
+	if !slices.ContainsFunc(changes, func(c memberChange) bool { return c.kind != memberAddLearner }) {
+		return nil // learners change no quorum
+	}
 	voters, active := 0, 0
 	for _, m := range r.progress() {
 		i := slices.IndexFunc(changes, func(c memberChange) bool { return c.id == m.ID })

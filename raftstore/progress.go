@@ -26,10 +26,17 @@ func (r *replica) progress() []MemberStatus {
 			return
 		}
 		members[i].Match = p.Match
-		members[i].Active = p.RecentActive || id == r.id
+		members[i].Active = id == r.id || r.heardLately(id)
 		members[i].Snapshotting = p.State == tracker.StateSnapshot
 	})
 	return members
+}
+
+// heardLately reports whether anything came from a member within an election
+// timeout. (Raft's own note of it is wiped at every check of the quorum.)
+func (r *replica) heardLately(id uint64) bool {
+	at, ok := r.heard[id]
+	return ok && r.core.ticks-at <= r.core.electionTicks
 }
 
 // status describes the replica.

@@ -47,6 +47,8 @@ type replica struct {
 	transfers uint64
 
 	encoded []byte
+	// heard are the ticks at which the others were heard of last.
+	heard map[uint64]uint64
 	// told are the members that say this one was removed.
 	told map[uint64]bool
 	// heirs are the voters by the last of them.
@@ -60,6 +62,9 @@ type replica struct {
 func (r *replica) receive(f transport.Frame) {
 	if f.Group != 0 || r.core.state.removed[f.From] {
 		return
+	}
+	if _, ok := r.core.state.members[f.From]; ok {
+		r.heard[f.From] = r.core.ticks
 	}
 	if len(f.Payload) == 0 {
 		return // from askAround: being let in was the answer
