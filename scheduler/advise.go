@@ -55,7 +55,23 @@ func (c *Cycle) changes(n *NodeInfo) []Change {
 			all = append(all, change)
 		}
 	}
+	if len(all) == 0 {
+		return c.keptRoom(n)
+	}
 	return all
+}
+
+// keptRoom is the change for a node that would admit the pod but for the pods
+// nominated to it.
+func (c *Cycle) keptRoom(n *NodeInfo) []Change {
+	var names []string
+	for _, p := range c.cache.nominated.pods[n.Name] {
+		if p.Priority >= c.Pod.Priority && p.key != c.Pod.key {
+			names = append(names, p.Name())
+		}
+	}
+	_, plugin := c.filter(n)
+	return []Change{{Plugin: plugin, Text: "room is kept for " + strings.Join(names, ", ")}}
 }
 
 // Nearest returns the rejected node that the fewest changes would open, the

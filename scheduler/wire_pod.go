@@ -35,6 +35,7 @@ type PodSpec struct {
 	Resources                 *ResourceRequirements      `json:"resources,omitempty"`
 	Overhead                  resource.List              `json:"overhead,omitempty"`
 	Priority                  *int32                     `json:"priority,omitempty"`
+	PriorityClassName         string                     `json:"priorityClassName,omitempty"`
 	PreemptionPolicy          *string                    `json:"preemptionPolicy,omitempty"`
 	SchedulingGates           []SchedulingGate           `json:"schedulingGates,omitempty"`
 	Volumes                   []Volume                   `json:"volumes,omitempty"`
