@@ -297,11 +297,15 @@ func (c *Cache) Forget(namespace, name string) error {
 	if err != nil {
 		return err
 	}
+	c.forget(key, state)
+	return nil
+}
+
+func (c *Cache) forget(key podKey, state *podState) {
 	if state.unreserve != nil {
 		state.unreserve()
 	}
 	c.drop(key, state)
-	return nil
 }
 
 func (c *Cache) assumed(key podKey) (*podState, error) {

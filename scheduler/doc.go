@@ -26,6 +26,12 @@
 //	Score      each feasible node, raw
 //	Normalize  each plugin's scores to 0..100; times weight; sum; take the best
 //
+//	Reserve    the pod is assumed; plugins book what they keep themselves
+//	Permit     plugins allow, reject, or let the pod wait up to a deadline
+//	PreBind    what has to be done first
+//	Bind       a plugin or the caller's Binder; then the Cache confirms
+//	           from Reserve on a failure undoes all, the last first
+//
 // Cost of a decision: O(nodes x plugins), plus O(pods) where the pod has spread
 // constraints or pod affinity, plus on failure O(nodes x less important pods on
 // each x plugins) for preemption. This is the plain form: it evaluates each rule
@@ -102,7 +108,13 @@
 // RemovePod, the order of pods without a start time. One can be turned off:
 // InterPodAffinityArgs.FixNamespaceSelector (kubernetes #141526).
 //
-// Not here yet: the scheduling queue, permit and binding, gangs, extenders.
+// Differs: a Binding that fails restores the pod's nomination, if it had one;
+// upstream's loop clears it. A loop that wants that calls Unnominate. There is no
+// PreBindPreFlight.
+//
+// Not here yet: the scheduling queue, gangs, extenders. A queue drives Schedule,
+// Reserve and Binding, which has no clock and no goroutine: it asks Deadline and
+// calls Expire.
 //
 // # Sources
 //
@@ -117,7 +129,7 @@
 // testdata/*.txt, the rules as worked examples · wire_pod.go, wire_node.go ·
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
-// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · daemon.go,
+// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · bind.go · admit.go, daemon.go,
 // skew.go.
 //
 // The package has more than 70 exported names because most of them are wire

@@ -1,9 +1,11 @@
 package scheduler_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/orchcore/orchcore/scheduler"
 )
@@ -131,6 +133,105 @@ func ExampleProfile_extra() {
 	fmt.Println(plugins[len(plugins)-1])
 	// Output:
 	// {QuietNodes 100 100 500}
+}
+
+// licences is a plugin of the user's own with a part in every phase: a pod with
+// the label licence needs one of a fixed number of licences, which the nodes of
+// the vendor's choice hand out, and has to be approved.
+type licences struct {
+	free int
+	held map[string]bool
+}
+
+func (*licences) Name() string { return "Licences" }
+
+func needsLicence(p *scheduler.PodInfo) bool {
+	_, ok := p.Labels.Lookup("licence")
+	return ok
+}
+
+func (l *licences) Filter(c *scheduler.Cycle, _ *scheduler.NodeInfo) scheduler.Status {
+	if needsLicence(c.Pod) && l.free == 0 {
+		return scheduler.Status{Code: scheduler.Unschedulable, Details: []string{"no licence is free"}}
+	}
+	return scheduler.Status{}
+}
+
+func (l *licences) Score(_ *scheduler.Cycle, n *scheduler.NodeInfo) int64 {
+	if n.Name == "a" {
+		return scheduler.MaxNodeScore
+	}
+	return 0
+}
+
+func (l *licences) Reserve(b *scheduler.Binding) scheduler.Status {
+	if needsLicence(b.Pod) {
+		l.free--
+		l.held[b.Pod.Name()] = true
+	}
+	return scheduler.Status{}
+}
+
+// Unreserve may be called without Reserve.
+func (l *licences) Unreserve(b *scheduler.Binding) {
+	if l.held[b.Pod.Name()] {
+		l.free++
+		delete(l.held, b.Pod.Name())
+	}
+}
+
+func (l *licences) Permit(b *scheduler.Binding) (scheduler.Status, time.Duration) {
+	if needsLicence(b.Pod) {
+		return scheduler.Status{Code: scheduler.Wait}, time.Minute
+	}
+	return scheduler.Status{}, 0
+}
+
+func ExampleScheduler_Reserve() {
+	plugin := &licences{free: 1, held: make(map[string]bool)}
+	s, err := scheduler.New(scheduler.Config{
+		Cache:    exampleCache(),
+		Profiles: []scheduler.Profile{{Extra: []scheduler.Plugin{plugin}}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	api := scheduler.BinderFunc(func(_ context.Context, pod *scheduler.Pod, node string) error {
+		fmt.Println("POST", pod.Name, "on", node)
+		return nil
+	})
+	start := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	place := func(name string) (*scheduler.Binding, error) {
+		pod := decode[scheduler.Pod](`{"metadata":{"name":"` + name + `","labels":{"licence":""}},"spec":{"containers":[{"name":"main"}]}}`)
+		placement, err := s.Schedule(pod)
+		if err != nil {
+			return nil, err
+		}
+		return s.Reserve(pod, placement.Node, start)
+	}
+
+	first, err := place("first")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(first.Waiting(), first.Bind(context.Background(), api))
+	_, err = place("second")
+	fmt.Println(err)
+
+	// Nobody approves the first: its licence is free again.
+	fmt.Println(first.Expire(start.Add(time.Minute)))
+	third, err := place("third")
+	if err != nil {
+		panic(err)
+	}
+	third.Allow("Licences")
+	fmt.Println(third.Bind(context.Background(), api))
+	// Output:
+	// [Licences] pod waits for permission
+	// 0/2 nodes are available: 1 no licence is free, 1 node(s) had untolerated taint(s). no new claims to deallocate, preemption: 0/2 nodes are available: 1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.
+	// 0/1 nodes are available: 1 rejected due to timeout after waiting 1m0s at plugin Licences.
+	// POST third on a
+	// <nil>
 }
 
 func ExampleCache_Assume() {

@@ -1,5 +1,10 @@
 package scheduler
 
+import (
+	"context"
+	"time"
+)
+
 // Plugin is one rule of scheduling. A plugin takes part in a cycle by having
 // the methods of one or more of the interfaces below; New finds out which.
 // Plugins of the user's own use the same interfaces as the built-in ones.
@@ -59,6 +64,39 @@ type Score interface {
 // A Score plugin without it returns values in that range by itself.
 type Normalizer interface {
 	Normalize(c *Cycle, feasible []*NodeInfo, scores []int64)
+}
+
+// Reserver books what the plugin keeps outside the Cycle for a pod that has a
+// node, before anything is bound. Unreserve gives it back. When a later step
+// fails Unreserve is called on every Reserver, the last first, even where
+// Reserve was not reached or has failed itself (kube-scheduler 1.36): it must
+// do nothing when nothing was booked.
+type Reserver interface {
+	Plugin
+	Reserve(b *Binding) Status
+	Unreserve(b *Binding)
+}
+
+// Permitter has the last word before a pod is bound. With the code Wait the pod
+// waits until Binding.Allow, Binding.Reject or the end of the timeout, which is
+// at most 15 minutes.
+type Permitter interface {
+	Plugin
+	Permit(b *Binding) (verdict Status, timeout time.Duration)
+}
+
+// PreBinder does what has to be done before the pod is bound, such as attaching
+// a volume.
+type PreBinder interface {
+	Plugin
+	PreBind(ctx context.Context, b *Binding) Status
+}
+
+// PluginBinder binds pods in place of the caller's Binder. With Skip the next
+// one is asked, and in the end the Binder.
+type PluginBinder interface {
+	Plugin
+	Bind(ctx context.Context, b *Binding) Status
 }
 
 // StateCloner is implemented by values kept with Cycle.Store that a PodTracker

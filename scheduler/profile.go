@@ -16,6 +16,10 @@ type profile struct {
 	postFilters []numbered[PostFilter]
 	preScores   []numbered[PreScore]
 	scores      []scorer
+	reservers   []numbered[Reserver]
+	permitters  []numbered[Permitter]
+	preBinders  []numbered[PreBinder]
+	binders     []numbered[PluginBinder]
 }
 
 // numbered is a plugin in one of its roles.
@@ -116,6 +120,10 @@ func (p *profile) enrol(pl Plugin, weight int64) error {
 	roles += role(&p.trackers, pl, number)
 	roles += role(&p.postFilters, pl, number)
 	roles += role(&p.preScores, pl, number)
+	roles += role(&p.reservers, pl, number)
+	roles += role(&p.permitters, pl, number)
+	roles += role(&p.preBinders, pl, number)
+	roles += role(&p.binders, pl, number)
 	if s, ok := pl.(Score); ok {
 		normalizer, _ := pl.(Normalizer)
 		p.scores = append(p.scores, scorer{number, s, normalizer, weight})

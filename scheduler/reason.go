@@ -126,6 +126,8 @@ const (
 	// Failed says that the plugin could not decide. The cycle ends with
 	// Status.Err.
 	Failed
+	// Wait is a Permitter's: the pod is not bound before somebody allows it.
+	Wait
 )
 
 // String returns upstream's name of the code.
@@ -141,6 +143,8 @@ func (c Code) String() string {
 		return "Skip"
 	case Failed:
 		return "Error"
+	case Wait:
+		return "Wait"
 	}
 	return fmt.Sprintf("Code(%d)", uint8(c))
 }
