@@ -28,8 +28,8 @@ var systemClasses = map[string]int32{
 
 // Admitted returns the pod as the API server stores it, as far as decisions
 // read what it fills in: priority and preemption policy of the class, requests
-// where only limits are given, ports of pods on the host's network, and the
-// label keys of affinity terms merged into their selectors (KEP-3633). Pods
+// where only limits are given, ports of pods on the host's network, tolerations
+// of nodes that are not ready or unreachable for five minutes, and the label keys of affinity terms merged into their selectors (KEP-3633). Pods
 // that come from a cluster have all that; pods from manifests need it. The pod
 // passed in is not changed. An unknown class is an *InputError.
 func Admitted(p *Pod, classes []*PriorityClass) (*Pod, error) {
@@ -37,6 +37,7 @@ func Admitted(p *Pod, classes []*PriorityClass) (*Pod, error) {
 	if err := resolvePriority(&out, classes); err != nil {
 		return nil, err
 	}
+	out.Spec.Tolerations = withDefaultTolerations(p.Spec.Tolerations)
 	out.Spec.InitContainers = admittedContainers(&p.Spec, p.Spec.InitContainers)
 	out.Spec.Containers = admittedContainers(&p.Spec, p.Spec.Containers)
 	if a := p.Spec.Affinity; a != nil {

@@ -37,6 +37,22 @@
 // each x plugins) for preemption. This is the plain form: it evaluates each rule
 // on each node as the rule is written.
 //
+// # Around the decision
+//
+//	Admitted                      what the API server fills in before it
+//	Reserve, Binding              from the decision to the bound pod
+//	DaemonWanted, DaemonPod       nodes and pods of a DaemonSet
+//	AdmitOn                       spec.nodeName set by hand: the kubelet's rules
+//	Cordon, Uncordon              nodes that take no new pods
+//	Cache.DrainPlan               emptying a node; the rules are qos.Drain's
+//	StayOn                        NoExecute and tolerationSeconds for one pod;
+//	                              for many over time: qos.TaintEvictor
+//	pod eviction timeout          today tolerations of 300 s: Admitted adds them
+//	                              (qos.DefaultTolerations)
+//	which nodes get NoExecute     and how fast: qos.Zones, qos.EvictionTaint,
+//	                              qos.NodeTaints
+//	CheckSkew                     versions of kubelet and control plane
+//
 // # Data layout
 //
 //	Cache ── nodes ──► NodeInfo ── Pods ──► PodInfo: compiled once, immutable
@@ -130,7 +146,7 @@
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
 // preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · bind.go · admit.go, daemon.go,
-// skew.go.
+// lifecycle.go, skew.go.
 //
 // The package has more than 70 exported names because most of them are wire
 // types: the Kubernetes objects that decisions read, as far as they read them.

@@ -1,16 +1,18 @@
 package scheduler
 
 import (
+	"github.com/orchcore/orchcore/qos"
 	"github.com/orchcore/orchcore/qos/resource"
 	"github.com/orchcore/orchcore/selector"
 )
 
 // Volume is one volume of a pod. Only the sources that can restrict where the
-// pod runs are decoded.
+// pod runs are decoded, and emptyDir, which a drain asks a consent for.
 type Volume struct {
 	Name                  string                       `json:"name"`
 	PersistentVolumeClaim *PersistentVolumeClaimSource `json:"persistentVolumeClaim,omitempty"`
 	Ephemeral             *EphemeralVolumeSource       `json:"ephemeral,omitempty"`
+	EmptyDir              *qos.EmptyDirVolume          `json:"emptyDir,omitempty"`
 	Image                 *ImageVolumeSource           `json:"image,omitempty"`
 	GCEPersistentDisk     *GCEPersistentDisk           `json:"gcePersistentDisk,omitempty"`
 	AWSElasticBlockStore  *AWSElasticBlockStore        `json:"awsElasticBlockStore,omitempty"`
