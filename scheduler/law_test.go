@@ -72,24 +72,6 @@ func TestPlacedPodStillFits(t *testing.T) {
 	}
 }
 
-// Forget restores what was before Assume, exactly.
-func TestForgetRestores(t *testing.T) {
-	rng := rand.New(rand.NewPCG(13, 14))
-	for forgotten := 0; forgotten < 300; {
-		c := randomCluster(t, rng, 8, 16)
-		p := randomPod(rng, "new")
-		before, fits := stateOf(c), feasible(t, c, p)
-		for node := range fits {
-			require.NoError(t, c.Assume(p, node))
-			require.NotEqual(t, before, stateOf(c))
-			require.NoError(t, c.Forget(p.Namespace, p.Name))
-			require.Equal(t, before, stateOf(c))
-			forgotten++
-		}
-		require.Equal(t, fits, feasible(t, c, p))
-	}
-}
-
 // The order in which pods are added does not matter for the next decision.
 func TestPodOrderDoesNotMatter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
