@@ -71,3 +71,24 @@ func TestCheckSkew(t *testing.T) {
 		require.EqualError(t, CheckSkew(bad[0], bad[1]), bad[2])
 	}
 }
+
+func TestCheckComponentSkew(t *testing.T) {
+	for _, test := range []struct{ component, version, want string }{
+		{"kubelet", "v1.33.0", ""},
+		{"kube-proxy", "v1.33.0", ""},
+		{"kube-proxy", "v1.37.0", "kube-proxy v1.37.0 with API server v1.36.3: the kube-proxy is newer"},
+		{"kube-scheduler", "v1.35.9", ""},
+		{"kube-scheduler", "v1.37.0", "kube-scheduler v1.37.0 with API server v1.36.3: the kube-scheduler is newer"},
+		{"kube-controller-manager", "v1.34.0", "kube-controller-manager v1.34.0 with API server v1.36.3: the kube-controller-manager is 2 minor versions older, 1 are allowed"},
+		{"kube-apiserver", "v1.37.1", ""},
+		{"kubectl", "v1.38.0", "kubectl v1.38.0 with API server v1.36.3: the kubectl is 2 minor versions newer, 1 are allowed"},
+		{"etcd", "v3.7.3", "etcd v3.7.3 with API server v1.36.3: the policy knows no such component"},
+	} {
+		err := CheckComponentSkew(test.component, test.version, "v1.36.3")
+		if test.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.EqualError(t, err, test.want)
+	}
+}

@@ -51,7 +51,8 @@
 //	                              (qos.DefaultTolerations)
 //	which nodes get NoExecute     and how fast: qos.Zones, qos.EvictionTaint,
 //	                              qos.NodeTaints
-//	CheckSkew                     versions of kubelet and control plane
+//	CheckSkew                     the kubelet's version against the control plane's;
+//	                              others: CheckComponentSkew
 //
 // # Data layout
 //

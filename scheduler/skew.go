@@ -6,30 +6,52 @@ import (
 	"strings"
 )
 
-// maxKubeletSkew is how many minor versions a kubelet may be older than the
-// API server (since 1.28).
-const maxKubeletSkew = 3
-
-// SkewError says that a node's version does not go with the control plane's.
+// SkewError says that a component's version does not go with an API server's.
 type SkewError struct {
-	Kubelet, Server string
-	Reason          string
+	Component string
+	Version   string
+	Server    string
+	Reason    string
 }
 
 // Error names both versions and the rule.
 func (e *SkewError) Error() string {
-	return fmt.Sprintf("kubelet %s with API server %s: %s", e.Kubelet, e.Server, e.Reason)
+	return fmt.Sprintf("%s %s with API server %s: %s", e.Component, e.Version, e.Server, e.Reason)
 }
 
-// CheckSkew applies Kubernetes' version skew policy to a node: its kubelet must
-// not be newer than the API server and at most three minor versions older.
-// During an upgrade of several API servers the oldest one counts for "newer"
-// and the newest for "older": check against both. It returns a *SkewError.
-func CheckSkew(kubelet, server string) error {
-	fault := func(reason string) error { return &SkewError{kubelet, server, reason} }
-	km, kn, ok := minorVersion(kubelet)
+// skewOf returns how many minor versions a component may be older and newer
+// than an API server that it talks to (version skew policy, since 1.28).
+func skewOf(component string) (older, newer int, ok bool) {
+	switch component {
+	case "kubelet", "kube-proxy":
+		return 3, 0, true
+	case "kube-controller-manager", "kube-scheduler", "cloud-controller-manager":
+		return 1, 0, true
+	case "kubectl", "kube-apiserver":
+		return 1, 1, true
+	}
+	return 0, 0, false
+}
+
+// CheckSkew applies Kubernetes' version skew policy to a node's kubelet; see
+// CheckComponentSkew.
+func CheckSkew(kubelet, server string) error { return CheckComponentSkew("kubelet", kubelet, server) }
+
+// CheckComponentSkew applies Kubernetes' version skew policy: a kubelet or
+// kube-proxy must not be newer than the API server and at most three minor
+// versions older, controller managers and schedulers at most one, kubectl and
+// other API servers may be one older or newer. During an upgrade of several API
+// servers the oldest one counts for "newer" and the newest for "older": check
+// against both. It returns a *SkewError.
+func CheckComponentSkew(component, version, server string) error {
+	fault := func(reason string) error { return &SkewError{component, version, server, reason} }
+	older, newer, ok := skewOf(component)
 	if !ok {
-		return fault("the kubelet's version is not vMAJOR.MINOR…")
+		return fault("the policy knows no such component")
+	}
+	km, kn, ok := minorVersion(version)
+	if !ok {
+		return fault("the " + component + "'s version is not vMAJOR.MINOR…")
 	}
 	sm, sn, ok := minorVersion(server)
 	if !ok {
@@ -38,10 +60,12 @@ func CheckSkew(kubelet, server string) error {
 	switch {
 	case km != sm:
 		return fault("the major versions differ")
-	case kn > sn:
-		return fault("the kubelet is newer")
-	case sn-kn > maxKubeletSkew:
-		return fault(fmt.Sprintf("the kubelet is %d minor versions older, %d are allowed", sn-kn, maxKubeletSkew))
+	case kn > sn && newer == 0:
+		return fault("the " + component + " is newer")
+	case kn-sn > newer:
+		return fault(fmt.Sprintf("the %s is %d minor versions newer, %d are allowed", component, kn-sn, newer))
+	case sn-kn > older:
+		return fault(fmt.Sprintf("the %s is %d minor versions older, %d are allowed", component, sn-kn, older))
 	}
 	return nil
 }
