@@ -40,12 +40,11 @@ type batch struct {
 
 // writeQueue orders the writes of this member: first queue, then batches.
 type writeQueue struct {
-	queue     []*request
-	batches   map[uint64]*batch
-	order     []*batch // by sequence; finished ones in between
-	next      uint64   // the next sequence
-	sizeBytes int      // of what waits, proposed or not
-	count     int
+	queue   []*request
+	batches map[uint64]*batch
+	order   []*batch // by sequence; finished ones in between
+	next    uint64   // the next sequence
+	count   int      // of what clients wait for, proposed or not
 }
 
 // packSizeMax is the size up to which commands share an entry. Larger entries
@@ -59,8 +58,9 @@ var (
 // write takes a request whose kind and body are set.
 func (c *core) write(r *request) {
 	c.writes.queue = append(c.writes.queue, r)
-	c.writes.count++
-	c.writes.sizeBytes += len(r.body)
+	if !r.internal {
+		c.writes.count++
+	}
 }
 
 // propose turns the queue into entries, as long as Raft takes them.
@@ -200,6 +200,7 @@ func (w *writeQueue) finish(b *batch) {
 }
 
 func (w *writeQueue) forget(r *request) {
-	w.count--
-	w.sizeBytes -= len(r.body)
+	if !r.internal {
+		w.count--
+	}
 }
