@@ -234,12 +234,15 @@ func (c evictorCase) upstreamManager(w *world) (eviction.Manager, lifecycle.PodA
 }
 
 func (c evictorCase) ourEvictor() (*qos.Evictor, error) {
-	thresholds, err := qos.EvictionSettings{Hard: c.Settings.Hard, Soft: c.Settings.Soft, SoftGracePeriod: c.Settings.Grace,
-		MinimumReclaim: c.Settings.Reclaim, EnforcePods: c.Settings.Enforce}.Thresholds()
+	thresholds, err := c.Settings.ourThresholds()
 	if err != nil {
 		return nil, err
 	}
 	return c.evictorOf(thresholds)
+}
+
+func (c settingsCase) ourThresholds() ([]qos.Threshold, error) {
+	return qos.EvictionSettings{Hard: c.Hard, Soft: c.Soft, SoftGracePeriod: c.Grace, MinimumReclaim: c.Reclaim, EnforcePods: c.Enforce}.Thresholds()
 }
 
 func (c evictorCase) evictorOf(thresholds []qos.Threshold) (*qos.Evictor, error) {
@@ -290,161 +293,6 @@ func sortedConditions(message string) string {
 	list := strings.Fields(message[open+1 : end])
 	slices.Sort(list)
 	return message[:open] + strings.Join(list, " ") + message[end:]
-}
-
-// outcome is what our evictor does in one pass.
-type outcome struct {
-	decision qos.Decision
-	// alone is what it would evict if only one of the thresholds crossed
-	// counted, for each of them: what upstream does if it happens to pick that.
-	alone []string
-}
-
-// replay runs our evictor up to a pass. With late it does not see containerfs
-// in the first pass, as upstream's thresholds of it come only after that.
-func (c evictorCase) replay(pass int, late bool) (out outcome, ok bool) {
-	e, err := c.ourEvictor()
-	if err != nil {
-		return out, false
-	}
-	now := created
-	for i, p := range c.Passes[:pass+1] {
-		now = now.Add(time.Duration(p.AfterSeconds) * time.Second)
-		n, err := nodeCase{Pods: c.Pods, Summary: p.Summary}.decode()
-		after, err2 := nodeCase{Summary: p.Reclaimed}.decode()
-		if err != nil || err2 != nil {
-			return out, false
-		}
-		if late && i == 0 && n.ours.Node.Runtime != nil {
-			n.ours.Node.Runtime.ContainerFS = nil
-		}
-		out.decision = ourPass(e, now, &n.ours, &after.ours, n.ourPods)
-		if i == pass {
-			out.alone, ok = c.eachAlone(out.decision.Crossed, now, &n, &after)
-		}
-	}
-	return out, ok
-}
-
-func (c evictorCase) eachAlone(crossed []qos.Threshold, now time.Time, n, after *node) (out []string, ok bool) {
-	for _, t := range crossed {
-		if o, ok := n.observation(t.Signal); ok { // it may be crossed for its minimum reclaim alone
-			t.Value = qos.Value{Quantity: t.Value.Of(o.Capacity).Add(t.MinReclaim.Of(o.Capacity))}
-		}
-		e, err := c.evictorOf([]qos.Threshold{t})
-		if err != nil {
-			return nil, false
-		}
-		candidates, observed := qos.Candidates(n.ourPods, &n.ours), qos.Observe(&n.ours)
-		d := e.Step(now.Add(-t.GracePeriod), observed, candidates)
-		if t.GracePeriod > 0 {
-			d = e.Step(now, asNew(observed), candidates)
-		}
-		if len(d.Reclaim) > 0 {
-			d.Evict = e.Reclaimed(qos.Observe(&after.ours), candidates).Evict
-		}
-		out = append(out, evictions(d))
-	}
-	return out, true
-}
-
-func (n *node) observation(s qos.Signal) (qos.Observation, bool) {
-	observed := qos.Observe(&n.ours)
-	return observed.Of(s)
-}
-
-// asNew drops the times of measurement.
-func asNew(observed qos.Observations) (out qos.Observations) {
-	for _, s := range qos.Signals() {
-		if o, ok := observed.Of(s); ok {
-			o.Time = time.Time{}
-			out.Set(s, o)
-		}
-	}
-	return out
-}
-
-// isOtherOrder: several thresholds were crossed, and upstream acted on another
-// one of them.
-func isOtherOrder(c evictorCase, d compare.Disagreement) bool {
-	pass, upstream, ok := passOf(d)
-	if !ok || d.Part != "evictor/evict" {
-		return false
-	}
-	for _, late := range []bool{false, true} {
-		o, ok := c.replay(pass, late)
-		if ok && len(o.decision.Crossed) > 1 && slices.ContainsFunc(o.alone, func(a string) bool { return withoutThreshold(a) == withoutThreshold(upstream) }) {
-			return true
-		}
-	}
-	return false
-}
-
-func passOf(d compare.Disagreement) (pass int, upstream string, ok bool) {
-	_, err := fmt.Sscanf(d.Upstream, "pass %d:", &pass)
-	_, upstream, found := strings.Cut(d.Upstream, ": ")
-	return pass, upstream, err == nil && found
-}
-
-// withoutThreshold cuts the sentence about the threshold from a message:
-// upstream names the first of those crossed for the same resource.
-func withoutThreshold(message string) string {
-	before, rest, found := strings.Cut(message, "Threshold quantity: ")
-	if !found {
-		return message
-	}
-	_, after, _ := strings.Cut(rest, ". ")
-	return before + after
-}
-
-// isContainerFS: upstream does what we do if we do not see containerfs in the
-// first pass.
-func isContainerFS(c evictorCase, d compare.Disagreement) bool {
-	pass, upstream, ok := passOf(d)
-	if !ok {
-		return false
-	}
-	late, ok := c.replay(pass, true)
-	if !ok {
-		return false
-	}
-	switch d.Part {
-	case "evictor/conditions":
-		return upstream == fmt.Sprint(late.decision.Conditions)
-	case "evictor/evict":
-		return upstream == evictions(late.decision)
-	}
-	n, err := nodeCase{Pods: c.Pods}.decode()
-	return err == nil && slices.ContainsFunc(n.ourPods, func(p *qos.Pod) bool {
-		admitted, message := qos.Admit(p, late.decision.Conditions)
-		return upstream == fmt.Sprint(admitted, sortedConditions(message))
-	})
-}
-
-// isTie: upstream evicted another pod whose key is the same, for the same
-// threshold.
-func isTie(c evictorCase, d compare.Disagreement) bool {
-	pass, upstream, ok := passOf(d)
-	if !ok || d.Part != "evictor/evict" {
-		return false
-	}
-	n, err := nodeCase{Pods: c.Pods, Summary: c.Passes[pass].Summary}.decode()
-	o, ok := c.replay(pass, false)
-	if err != nil || !ok || o.decision.Resolving == nil || len(o.decision.Evict) != 1 {
-		return false
-	}
-	candidates := qos.Candidates(n.ourPods, &n.ours)
-	key := func(name string) (qos.Key, bool) {
-		i := slices.IndexFunc(candidates, func(c qos.Candidate) bool { return c.Pod.Metadata.Name == name && !c.Critical })
-		if i < 0 {
-			return qos.Key{}, false
-		}
-		return candidates[i].KeyFor(o.decision.Resolving.Signal, c.Layout), true
-	}
-	theirs, _, _ := strings.Cut(upstream, " ")
-	a, ok1 := key(theirs)
-	b, ok2 := key(o.decision.Evict[0].Pod.Metadata.Name)
-	return ok1 && ok2 && a.Compare(b) == 0
 }
 
 func shrinkEvictor(c evictorCase) iter.Seq[evictorCase] {
