@@ -3,6 +3,7 @@ module github.com/orchcore/orchcore
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/google/btree v1.1.3
 	github.com/stretchr/testify v1.12.1
 	go.etcd.io/raft/v3 v3.7.0
