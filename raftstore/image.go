@@ -127,40 +127,46 @@ func (c *cut) writeTo(w io.Writer) error {
 	return err
 }
 
-// readImage is the inverse of cut.writeTo. It verifies every byte.
+// readImage is readAnyImage for the image of one cluster; 0 is any.
 func readImage(r io.Reader, clusterID uint64) (*machine, error) {
+	cluster, m, err := readAnyImage(r)
+	if err == nil && clusterID != 0 && cluster != clusterID {
+		return nil, fmt.Errorf("%w: it is of cluster %x, expected %x", ErrCorruptSnapshot, cluster, clusterID)
+	}
+	return m, err
+}
+
+// readAnyImage is the inverse of cut.writeTo. It verifies every byte.
+func readAnyImage(r io.Reader) (clusterID uint64, m *machine, err error) {
 	br := bufio.NewReaderSize(r, 256<<10)
 	var head [20]byte
 	if _, err := io.ReadFull(br, head[:]); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
+		return 0, nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
 	}
 	le := binary.LittleEndian
 	length := le.Uint32(head[12:])
 	if string(head[:8]) != imageMagic || le.Uint32(head[8:]) != imageVersion || length > imageHeaderMax {
-		return nil, fmt.Errorf("%w: begins with % x", ErrCorruptSnapshot, head)
+		return 0, nil, fmt.Errorf("%w: begins with % x", ErrCorruptSnapshot, head)
 	}
 	// The buffer grows with what is really there.
 	var header bytes.Buffer
 	if _, err := io.CopyN(&header, br, int64(length)); err != nil {
-		return nil, fmt.Errorf("%w: header: %w", ErrCorruptSnapshot, err)
+		return 0, nil, fmt.Errorf("%w: header: %w", ErrCorruptSnapshot, err)
 	}
 	if crc32.Checksum(header.Bytes(), castagnoli) != le.Uint32(head[16:]) {
-		return nil, fmt.Errorf("%w: checksum of the header does not match", ErrCorruptSnapshot)
+		return 0, nil, fmt.Errorf("%w: checksum of the header does not match", ErrCorruptSnapshot)
 	}
-	cluster, m, err := decodeStateHeader(header.Bytes())
+	clusterID, m, err = decodeStateHeader(header.Bytes())
 	if err != nil {
-		return nil, err
-	}
-	if clusterID != 0 && cluster != clusterID {
-		return nil, fmt.Errorf("%w: it is of cluster %x, expected %x", ErrCorruptSnapshot, cluster, clusterID)
+		return 0, nil, err
 	}
 	if m.store, err = mvcc.Load(br); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
+		return 0, nil, fmt.Errorf("%w: %w", ErrCorruptSnapshot, err)
 	}
 	if _, err := br.ReadByte(); err != io.EOF {
-		return nil, fmt.Errorf("%w: bytes behind its end", ErrCorruptSnapshot)
+		return 0, nil, fmt.Errorf("%w: bytes behind its end", ErrCorruptSnapshot)
 	}
-	return m, nil
+	return clusterID, m, nil
 }
 
 // fileWriter writes a file from its start.

@@ -58,5 +58,5 @@
 //
 // # Reading order
 //
-// record.go, segment.go, wal.go, recover.go, tail.go, fs.go; memfs.go for tests.
+// record.go, segment.go, wal.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
 package wal

@@ -40,14 +40,25 @@ func FuzzOpen(f *testing.F) {
 		_, err = file.WriteAt(append([]byte{}, patch...), int64(at)%(8<<10))
 		require.NoError(t, err)
 
+		// Read finds what Open finds and leaves everything as it is.
+		shown := 0
+		read, readErr := Read("data", Options{FS: fs}, func(Record) { shown++ })
+
 		w, rec, err := Open("data", testOptions(fs))
+		if !errors.Is(err, ErrForeign) { // Read takes whoever's log it is
+			require.Equal(t, err, readErr)
+		}
 		if err != nil {
 			var corrupt *CorruptError
 			require.True(t, errors.As(err, &corrupt) || errors.Is(err, ErrForeign), "%v", err)
 			return
 		}
 		defer w.Close()
+		require.Equal(t, rec.TornBytes, read.TornBytes)
+		require.Equal(t, rec.State, read.State)
 		got := texts(rec.Entries)
+		require.Equal(t, got, texts(read.Entries))
+		require.GreaterOrEqual(t, shown, 2*len(got))
 		if lastBatch := ends[len(ends)-2]; int64(at)%(8<<10)+int64(len(patch)) <= lastBatch {
 			require.Len(t, got, len(want), "a whole batch followed what was dropped")
 		}

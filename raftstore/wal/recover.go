@@ -18,6 +18,7 @@ type Recovered struct {
 	Fresh bool
 	// ClusterID is the one stored in the log.
 	ClusterID uint64
+	MemberID  uint64
 	State     HardState
 	// Marks are the snapshots recorded, oldest first; those before a reset are gone.
 	Marks []Mark
@@ -99,7 +100,7 @@ func (w *WAL) open() (*Recovered, error) {
 	if err := w.secure(); err != nil {
 		return nil, err
 	}
-	rec.ClusterID = w.opts.ClusterID
+	rec.ClusterID, rec.MemberID = w.opts.ClusterID, w.opts.MemberID
 	rec.Meta = w.appended.meta
 	rec.State = w.appended.state
 	w.flushed = w.appended
@@ -132,14 +133,26 @@ func (w *WAL) list() ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, name := range names {
+		if strings.HasSuffix(name, preparedSuffix) {
+			if err := w.opts.FS.Remove(filepath.Join(w.dir, name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w.sequences()
+}
+
+// sequences returns the sequence numbers of the segments in order.
+func (w *WAL) sequences() ([]uint64, error) {
+	names, err := w.opts.FS.List(w.dir)
+	if err != nil {
+		return nil, err
+	}
 	var sequences []uint64
 	for _, name := range names {
 		if sequence, ok := parseSegmentName(name); ok {
 			sequences = append(sequences, sequence)
-		} else if strings.HasSuffix(name, preparedSuffix) {
-			if err := w.opts.FS.Remove(filepath.Join(w.dir, name)); err != nil {
-				return nil, err
-			}
 		}
 	}
 	slices.Sort(sequences)
@@ -161,7 +174,7 @@ func (w *WAL) create() (*Recovered, error) {
 	}
 	w.segments = []segment{first.segment}
 	w.file, w.off, w.chain = first.file, first.off, first.chain
-	return &Recovered{Fresh: true, ClusterID: w.opts.ClusterID}, nil
+	return &Recovered{Fresh: true, ClusterID: w.opts.ClusterID, MemberID: w.opts.MemberID}, nil
 }
 
 // replay reads one segment into rec. The last one stays open for writing.
@@ -240,6 +253,9 @@ func (w *WAL) openSegment(file File, name string, sequence uint64) (segment, err
 	if w.opts.ClusterID == 0 {
 		w.opts.ClusterID = h.clusterID
 	}
+	if w.opts.MemberID == 0 { // only Read allows that
+		w.opts.MemberID = h.memberID
+	}
 	if h.clusterID != w.opts.ClusterID || h.memberID != w.opts.MemberID {
 		return segment{}, fmt.Errorf("%w: %s is of cluster %x, member %x; expected cluster %x, member %x", ErrForeign,
 			name, h.clusterID, h.memberID, w.opts.ClusterID, w.opts.MemberID)
@@ -290,6 +306,9 @@ func (w *WAL) replayRecords(rec *Recovered, b []byte) error {
 		}
 		if r.group != w.opts.Group {
 			return fmt.Errorf("record of group %d, expected %d", r.group, w.opts.Group)
+		}
+		if w.visit != nil {
+			w.visit(w.recordOf(&r))
 		}
 		switch r.kind {
 		case kindEntry:

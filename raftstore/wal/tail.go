@@ -11,9 +11,21 @@ import (
 // only. A whole batch further on means that this one was acknowledged and has been
 // damaged since. It returns the size of the unfinished batch after zeroing it.
 func (w *WAL) checkTail(file File, seg segment, last bool) (torn int64, err error) {
-	end, err := lastNonZero(file, w.off, int64(seg.header.size))
+	end, err := w.tornEnd(file, seg, last)
 	if err != nil || end == w.off {
 		return 0, err
+	}
+	if err := zeroRange(file, w.off, end); err != nil {
+		return 0, err
+	}
+	return end - w.off, nil
+}
+
+// tornEnd returns where the unfinished batch at w.off ends: w.off if there is none.
+func (w *WAL) tornEnd(file File, seg segment, last bool) (int64, error) {
+	end, err := lastNonZero(file, w.off, int64(seg.header.size))
+	if err != nil || end == w.off {
+		return w.off, err
 	}
 	if !last {
 		return 0, &CorruptError{seg.name, w.off, "batch does not verify, and segments follow"}
@@ -26,10 +38,7 @@ func (w *WAL) checkTail(file File, seg segment, last bool) (torn int64, err erro
 	if found >= 0 {
 		return 0, &CorruptError{seg.name, w.off, fmt.Sprintf("batch does not verify, and a valid one follows at offset %d", found)}
 	}
-	if err := zeroRange(file, w.off, end); err != nil {
-		return 0, err
-	}
-	return end - w.off, nil
+	return end, nil
 }
 
 const scanWindow = 256 << 10

@@ -69,6 +69,9 @@ type WAL struct {
 	// former may refer to entries that a crash takes away.
 	appended, flushed carry
 
+	// visit, if set, is shown every record that is read; see Read.
+	visit func(Record)
+
 	// err is the reason why nothing can be written any more. It never goes away: after
 	// a failed sync the kernel may hold the lost pages for clean, so that a second
 	// sync would succeed without having written them.

@@ -62,6 +62,41 @@ func TestReopenReturnsWhatWasFlushed(t *testing.T) {
 	require.Zero(t, rec.TornBytes)
 }
 
+func TestReadShowsEveryRecordAndRefusesAnOpenLog(t *testing.T) {
+	fs := NewMemFS()
+	w, _ := mustOpen(t, fs)
+	w.AppendMeta(7, nil)
+	w.AppendState(HardState{Term: 1, Vote: 3})
+	w.AppendEntries([]*pb.Entry{entry(1, 1, "a"), entry(1, 2, "b")})
+	require.NoError(t, w.Flush())
+	w.AppendEntries([]*pb.Entry{entry(2, 2, "c")}) // replaces b
+	w.AppendMark(Mark{Index: 1, Term: 1})
+	_, err := Read("data", Options{FS: fs}, nil)
+	require.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, w.Close())
+
+	var shown []string
+	rec, err := Read("data", Options{FS: fs}, func(r Record) {
+		switch {
+		case r.Entry != nil:
+			shown = append(shown, texts([]*pb.Entry{r.Entry})...)
+		case r.State != nil:
+			shown = append(shown, fmt.Sprint("state ", *r.State))
+		case r.Mark != nil:
+			shown = append(shown, fmt.Sprint("mark ", *r.Mark))
+		case r.Meta != nil:
+			shown = append(shown, fmt.Sprint("meta ", r.MetaKey))
+		}
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"meta 7", "state {1 3 0}", "1/1:0:a", "1/2:0:b", "2/2:0:c", "mark {1 1 false}"}, shown)
+	require.Equal(t, []string{"1/1:0:a", "2/2:0:c"}, texts(rec.Entries))
+	require.Equal(t, uint64(3), rec.MemberID)
+
+	_, err = Read("nowhere", Options{FS: fs}, nil)
+	require.Error(t, err)
+}
+
 func TestResetMarkReplacesTheLog(t *testing.T) {
 	fs := NewMemFS()
 	w, _ := mustOpen(t, fs)
