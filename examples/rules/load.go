@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -37,6 +38,7 @@ type objects struct {
 	services []proxyrules.Service
 	slices   []proxyrules.EndpointSlice
 	nodes    map[string]node
+	skipped  map[string]int // objects of other kinds, by version and kind
 }
 
 type node struct {
@@ -47,9 +49,9 @@ type node struct {
 }
 
 // load reads documents, lists and single objects alike; other kinds are
-// skipped.
+// skipped and counted.
 func load(name string, data []byte) (*objects, error) {
-	o := &objects{name: name, nodes: map[string]node{}}
+	o := &objects{name: name, nodes: map[string]node{}, skipped: map[string]int{}}
 	var documents [][]byte
 	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] == '{' {
 		documents = [][]byte{data}
@@ -70,40 +72,76 @@ func load(name string, data []byte) (*objects, error) {
 	return o, nil
 }
 
+// typeMeta says what an object is.
+type typeMeta struct{ APIVersion, Kind string }
+
+func (t typeMeta) String() string { return strings.TrimSpace(t.APIVersion + " " + t.Kind) }
+
+// add takes a document in: an object, a list of any kind, or nothing at all,
+// as between two separators of YAML.
 func (o *objects) add(data []byte) error {
+	if string(bytes.TrimSpace(data)) == "null" {
+		return nil
+	}
+	return o.addAs(typeMeta{}, data)
+}
+
+// addAs takes an object in. Items of a list that the API server made have no
+// type of their own: as is what the list says.
+func (o *objects) addAs(as typeMeta, data []byte) error {
 	var head struct {
-		APIVersion, Kind string
-		Items            []json.RawMessage
+		typeMeta
+		Items []json.RawMessage
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
 		return err
 	}
-	switch {
-	case head.Kind == "Service" && head.APIVersion == "v1":
-		var s proxyrules.Service
-		if err := json.Unmarshal(data, &s); err != nil {
-			return err
-		}
-		o.services = append(o.services, s)
-	case head.Kind == "EndpointSlice" && head.APIVersion == "discovery.k8s.io/v1":
-		var s proxyrules.EndpointSlice
-		if err := json.Unmarshal(data, &s); err != nil {
-			return err
-		}
-		o.slices = append(o.slices, s)
-	case head.Kind == "Node" && head.APIVersion == "v1":
+	if head.typeMeta == (typeMeta{}) {
+		head.typeMeta = as
+	}
+	switch head.typeMeta {
+	case typeMeta{"v1", "Service"}:
+		return decodeInto(&o.services, data)
+	case typeMeta{"discovery.k8s.io/v1", "EndpointSlice"}:
+		return decodeInto(&o.slices, data)
+	case typeMeta{"v1", "Node"}:
 		var n node
 		if err := json.Unmarshal(data, &n); err != nil {
 			return err
 		}
 		o.nodes[n.Metadata.Name] = n
+		return nil
+	}
+	of, list := strings.CutSuffix(head.Kind, "List")
+	if !list && head.Items == nil {
+		if head.Kind == "" || head.APIVersion == "" {
+			return fmt.Errorf("apiVersion %q, kind %q: expected an object or a list of objects", head.APIVersion, head.Kind)
+		}
+		o.skipped[head.String()]++
+		return nil
 	}
 	for i, item := range head.Items {
-		if err := o.add(item); err != nil {
+		if err := o.addAs(typeMeta{head.APIVersion, of}, item); err != nil {
 			return fmt.Errorf("items[%d]: %w", i, err)
 		}
 	}
 	return nil
+}
+
+func decodeInto[T any](list *[]T, data []byte) error {
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	*list = append(*list, v)
+	return nil
+}
+
+// printSkipped says what of a file had no influence.
+func (o *objects) printSkipped(w io.Writer) {
+	for _, kind := range slices.Sorted(maps.Keys(o.skipped)) {
+		fmt.Fprintf(w, "rules: %s: skipped %d of kind %s\n", o.name, o.skipped[kind], kind)
+	}
 }
 
 func (o *objects) compile(cfg proxyrules.Config) (*proxyrules.RuleSet, error) {

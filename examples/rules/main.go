@@ -8,8 +8,9 @@
 //	go run ./examples/rules -f dump.json -lint
 //	go run ./examples/rules -live                              # root: real packets beside Trace
 //
-// It exits with status 2 when arguments or objects are refused, and with 1
-// when -live saw the kernel disagree.
+// Objects of kinds that do not matter here are counted on standard error. It
+// exits with status 2 when arguments or objects are refused, and with 1 when
+// -live saw the kernel disagree.
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/orchcore/orchcore/proxyrules"
@@ -68,7 +70,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	err := fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	if flags.NArg() == 0 {
-		err = o.run(stdout)
+		err = o.run(stdout, stderr)
 	}
 	switch {
 	case err == nil:
@@ -85,11 +87,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 // errDiffers is returned by -live when the kernel did not do what Trace says.
 var errDiffers = errors.New("the kernel did not do what Trace says")
 
-func (o *options) run(w io.Writer) error {
+func (o *options) run(w, notes io.Writer) error {
 	modes := map[string]proxyrules.Mode{"nft": proxyrules.NFTables, "iptables": proxyrules.IPTables}
 	mode, ok := modes[o.mode]
 	if !ok {
 		return fmt.Errorf("-mode %q: want nft or iptables", o.mode)
+	}
+	if err := o.exclusive(); err != nil {
+		return err
 	}
 	if o.live {
 		return live(w, mode)
@@ -106,6 +111,7 @@ func (o *options) run(w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	objects.printSkipped(notes)
 	cfg, err := o.config(mode, objects)
 	if err != nil {
 		return err
@@ -120,9 +126,27 @@ func (o *options) run(w io.Writer) error {
 	case o.lint:
 		return printLint(w, rules)
 	case o.old != "":
-		return o.update(w, cfg, rules)
+		return o.update(w, notes, cfg, rules)
 	}
 	return printText(w, mode, rules.AppendNFT, rules.AppendIPTables)
+}
+
+// exclusive refuses what would have no effect beside something else.
+func (o *options) exclusive() error {
+	var asked []string
+	for name, given := range map[string]bool{"-diff": o.old != "", "-trace": o.flow != "", "-lint": o.lint, "-live": o.live} {
+		if given {
+			asked = append(asked, name)
+		}
+	}
+	slices.Sort(asked)
+	if len(asked) > 1 {
+		return fmt.Errorf("%s: only one of these at a time", strings.Join(asked, " and "))
+	}
+	if o.live && o.file != "" {
+		return errors.New("-live and -f: the demonstration has objects of its own")
+	}
+	return nil
 }
 
 func printText(w io.Writer, mode proxyrules.Mode, nft, iptables func([]byte) []byte) error {
@@ -135,7 +159,7 @@ func printText(w io.Writer, mode proxyrules.Mode, nft, iptables func([]byte) []b
 }
 
 // update prints the transaction from the old file's rules to the new ones.
-func (o *options) update(w io.Writer, cfg proxyrules.Config, rules *proxyrules.RuleSet) error {
+func (o *options) update(w, notes io.Writer, cfg proxyrules.Config, rules *proxyrules.RuleSet) error {
 	data, err := readFile(o.old)
 	if err != nil {
 		return err
@@ -144,6 +168,7 @@ func (o *options) update(w io.Writer, cfg proxyrules.Config, rules *proxyrules.R
 	if err != nil {
 		return err
 	}
+	objects.printSkipped(notes)
 	before, err := objects.compile(cfg)
 	if err != nil {
 		return err

@@ -62,11 +62,47 @@ func TestRefusals(t *testing.T) {
 		`-trace "tcp a"`:                        {"-trace", "tcp a"},
 		`-trace: "icmp"`:                        {"-trace", "icmp 1.2.3.4:1 -> 1.2.3.4:2"},
 		`-node "nowhere"`:                       {"-node", "nowhere"},
+		`-lint and -trace: only one`:            {"-lint", "-trace", "x"},
+		`-live and -f:`:                         {"-live", "-f", bad},
 		`no such file`:                          {"-f", "/nonexistent"},
 		`-node-ips: `:                           {"-node-ips", "1.2.3"},
 	} {
 		require.Contains(t, output(t, 2, args...), want)
 	}
+}
+
+// What is skipped is counted; nothing is skipped without a word.
+func TestSkippedKinds(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "all.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`---
+apiVersion: v1
+kind: Service
+metadata: {namespace: a, name: b}
+spec: {clusterIP: 1.2.3.4, ports: [{port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+---
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Endpoints}
+- {apiVersion: v1, kind: Endpoints}
+- {apiVersion: v1, kind: List, items: []}
+---
+apiVersion: v1
+kind: ServiceList
+items:
+- {metadata: {namespace: a, name: c}, spec: {clusterIP: 1.2.3.5, ports: [{port: 80}]}}
+`), 0o644))
+	out := output(t, 0, "-f", file)
+	require.Contains(t, out, "all.yaml: skipped 1 of kind apps/v1 Deployment\n")
+	require.Contains(t, out, "all.yaml: skipped 2 of kind v1 Endpoints\n")
+	require.Equal(t, 2, strings.Count(out, "skipped"))
+	require.Contains(t, out, "1.2.3.4 . tcp . 80 : goto reject-chain, 1.2.3.5 . tcp . 80 : goto reject-chain")
+	require.Equal(t, 4, strings.Count(output(t, 0, "-f", file, "-diff", file), "skipped"))
+	require.NoError(t, os.WriteFile(file, []byte("hello: world\n"), 0o644))
+	require.Contains(t, output(t, 2, "-f", file), `apiVersion "", kind "": expected an object`)
 }
 
 // The demonstration with real packets, where that is possible.
