@@ -27,6 +27,8 @@ type core struct {
 	ticks  uint64
 	leader uint64
 	role   raft.StateType
+	// hardTerm is the term as of the last effects.
+	hardTerm uint64
 
 	writes writeQueue
 	reads  readQueue
@@ -94,6 +96,7 @@ func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
 		return nil, err
 	}
 	c.raw = raw
+	c.hardTerm = c.term()
 	return c, nil
 }
 
@@ -151,6 +154,7 @@ func (c *core) ready() bool {
 		return false
 	}
 	rd := c.raw.Ready()
+	c.followTerm(&rd)
 	if rd.SoftState != nil {
 		c.elected(rd.SoftState)
 	}

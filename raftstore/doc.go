@@ -120,9 +120,10 @@
 //
 // # Reading order
 //
-// kv.go, store.go; core.go, propose.go, read.go, member.go; command.go, machine.go,
+// kv.go, store.go, watch.go; core.go, propose.go, read.go, member.go; command.go, machine.go,
 // session.go; replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go,
-// node.go, lifecycle.go, change.go, backup.go; raftlog.go, message.go; dump.go. Then
+// node.go, leadership.go, lifecycle.go, change.go, backup.go; raftlog.go, message.go;
+// dump.go. Then
 // sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
 // is seen. election.go is a recipe on top.
 package raftstore

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/transport"
@@ -20,7 +21,9 @@ type node struct {
 	wake    chan struct{}
 	stopped chan struct{} // closed when the owner has ended
 	owner   sync.WaitGroup
-	work    sync.WaitGroup // of replica.background
+	// leadership is what Store.Leadership returns.
+	leadership atomic.Pointer[Leadership]
+	work       sync.WaitGroup // of replica.background
 
 	mu    sync.Mutex
 	inbox inbox
@@ -219,6 +222,7 @@ func (n *node) run() (err error) {
 			}
 			return fmt.Errorf("%w: %w", ErrFailed, err)
 		}
+		n.publish()
 		spare = in.emptied()
 	}
 }

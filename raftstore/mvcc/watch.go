@@ -44,6 +44,7 @@ type Watcher struct {
 	options WatchOptions
 	group   *watchGroup
 	ready   chan struct{} // capacity 1
+	notify  func()        // written and read under the store's lock
 	done    chan struct{}
 	once    sync.Once
 
@@ -205,6 +206,19 @@ func (w *Watcher) event(v *view, r *record) Event {
 // Ready returns a channel that receives when Poll may have something to say.
 func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 
+// Notify has f called whenever Poll may have something to say, and now if it may
+// already; Ready then receives nothing more. One goroutine can so serve any number
+// of watchers. f runs under the store's lock: it must neither wait nor call the
+// store.
+func (w *Watcher) Notify(f func()) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.notify = f
+	if w.pending != 0 || w.store.watch.closed {
+		f()
+	}
+}
+
 // Progress returns the revision up to which all matching events have been
 // delivered: a bookmark to resume from.
 func (w *Watcher) Progress() int64 {
@@ -231,6 +245,10 @@ func (w *Watcher) Close() {
 }
 
 func (w *Watcher) wake() {
+	if w.notify != nil {
+		w.notify()
+		return
+	}
 	select {
 	case w.ready <- struct{}{}:
 	default:

@@ -429,3 +429,37 @@ func treapDepth(n *rangeNode) int {
 	}
 	return 1 + max(treapDepth(n.left), treapDepth(n.right))
 }
+
+func TestWatchNotify(t *testing.T) {
+	s := New()
+	put := func(key string) {
+		_, err := s.Apply(&Txn{Then: []Op{{Put: &PutRequest{Key: []byte(key)}}}})
+		require.NoError(t, err)
+	}
+	w, err := s.Watch(WatchOptions{Key: []byte("a")})
+	require.NoError(t, err)
+	calls := 0
+	w.Notify(func() { calls++ })
+	require.Zero(t, calls, "nothing has happened")
+	put("b")
+	require.Zero(t, calls, "nor to this key")
+	put("a")
+	put("a")
+	require.Equal(t, 1, calls, "it was told and has not looked yet")
+	batch, ok, err := w.Poll()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Len(t, batch.Events, 2)
+	put("a")
+	require.Equal(t, 2, calls)
+
+	late, err := s.Watch(WatchOptions{Key: []byte("a"), StartRevision: 2})
+	require.NoError(t, err)
+	told := 0
+	late.Notify(func() { told++ })
+	require.Equal(t, 1, told, "the past waits for it")
+	s.Close()
+	require.Equal(t, []int{3, 2}, []int{calls, told}, "the end is something to say")
+	_, _, err = late.Poll()
+	require.ErrorIs(t, err, ErrClosed)
+}
