@@ -33,6 +33,13 @@ type Cache struct {
 	// nodes have come, gone or moved since.
 	list  []*NodeInfo
 	stale bool
+	// dirty are the nodes whose images are older than their last change.
+	dirty []*NodeInfo
+	// slots is one more than the highest number given to a node; freed are
+	// those to be given again.
+	slots   int32
+	freed   []int32
+	changes changeLog
 
 	images     map[string]*clusterImage
 	namespaces map[string]selector.Labels
@@ -87,14 +94,52 @@ func (c *Cache) AddNode(node *Node) error {
 		return &InputError{Object: "node " + node.Name, Field: "metadata.name", Value: node.Name, Err: ErrExists}
 	}
 	if n == nil {
-		n = &NodeInfo{Name: node.Name}
-		c.nodes[node.Name] = n
+		n = c.newNode(node.Name)
 	}
 	n.setNode(node)
 	c.addImages(n)
 	c.order.add(zoneKey(node.Labels), n)
-	c.stale = true
+	c.listChanged()
+	c.redefined(n)
 	return nil
+}
+
+// newNode makes room for a node. It keeps its slot until it is dropped.
+func (c *Cache) newNode(name string) *NodeInfo {
+	n := &NodeInfo{Name: name, slot: c.slots}
+	if last := len(c.freed) - 1; last >= 0 {
+		n.slot, c.freed = c.freed[last], c.freed[:last]
+	} else {
+		c.slots++
+	}
+	c.nodes[name] = n
+	return n
+}
+
+// listChanged records that nodes have come, gone or moved in the order.
+func (c *Cache) listChanged() {
+	c.stale = true
+	c.changes.mark(&c.changes.nodeList)
+}
+
+// touched records that the pods on a node have changed.
+func (c *Cache) touched(n *NodeInfo) {
+	c.changes.node(n)
+	c.soil(n)
+}
+
+// redefined records that the Node object of a node has changed.
+func (c *Cache) redefined(n *NodeInfo) {
+	c.changes.redefined(n)
+	c.soil(n)
+}
+
+// soil has the images of a node refreshed before the next decision.
+func (c *Cache) soil(n *NodeInfo) {
+	if !n.dirty {
+		n.dirty = true
+		c.dirty = append(c.dirty, n)
+	}
 }
 
 // UpdateNode replaces a node that was added before. A node that has moved to
@@ -112,11 +157,12 @@ func (c *Cache) UpdateNode(node *Node) error {
 	if from, to := zoneKey(n.Node.Labels), zoneKey(node.Labels); from != to {
 		c.order.remove(from, n)
 		c.order.add(to, n)
-		c.stale = true
+		c.listChanged()
 	}
 	c.dropImages(n)
 	n.setNode(node)
 	c.addImages(n)
+	c.redefined(n)
 	return nil
 }
 
@@ -130,9 +176,10 @@ func (c *Cache) RemoveNode(name string) error {
 		return &InputError{Object: "node " + name, Field: "metadata.name", Value: name, Err: ErrUnknownNode}
 	}
 	c.order.remove(zoneKey(n.Node.Labels), n)
-	c.stale = true
+	c.listChanged()
 	c.dropImages(n)
 	n.Node = nil
+	c.redefined(n)
 	c.dropIfEmpty(n)
 	return nil
 }
@@ -141,6 +188,7 @@ func (c *Cache) RemoveNode(name string) error {
 func (c *Cache) dropIfEmpty(n *NodeInfo) {
 	if n.Node == nil && len(n.Pods) == 0 {
 		delete(c.nodes, n.Name)
+		c.freed = append(c.freed, n.slot)
 	}
 }
 
@@ -197,13 +245,15 @@ func (c *Cache) place(p *PodInfo, had *podState) error {
 	}
 	if had != nil {
 		had.node.removePod(had.info)
+		c.touched(had.node)
 	}
 	n.addPod(p)
+	c.touched(n)
 	c.pods[p.key] = &podState{info: p, node: n}
 	if had != nil && had.node != n {
 		c.dropIfEmpty(had.node)
 	}
-	c.nominated.drop(p.key)
+	c.unnominate(p.key)
 	return nil
 }
 
@@ -214,8 +264,7 @@ func (c *Cache) nodeFor(p *PodInfo, name string) (*NodeInfo, error) {
 		if !c.config.HoldUnknownNodes {
 			return nil, inputError(p, "spec.nodeName", name, ErrUnknownNode)
 		}
-		n = &NodeInfo{Name: name}
-		c.nodes[name] = n
+		n = c.newNode(name)
 	}
 	return n, nil
 }
@@ -238,6 +287,7 @@ func (c *Cache) RemovePod(namespace, name string) error {
 
 func (c *Cache) drop(key podKey, state *podState) {
 	state.node.removePod(state.info)
+	c.touched(state.node)
 	delete(c.pods, key)
 	c.dropIfEmpty(state.node)
 }
@@ -266,9 +316,13 @@ func (c *Cache) AssumePod(p *PodInfo, node string) error {
 		return inputError(p, "spec.nodeName", node, ErrUnknownNode)
 	}
 	undo := c.reserveVolumes(p, n)
+	if undo != nil {
+		c.changes.mark(&c.changes.storage)
+	}
 	n.addPod(p)
+	c.touched(n)
 	c.pods[p.key] = &podState{info: p, node: n, assumed: true, unreserve: undo}
-	c.nominated.drop(p.key)
+	c.unnominate(p.key)
 	return nil
 }
 
@@ -284,6 +338,7 @@ func (c *Cache) Confirm(namespace, name string) error {
 	// must leave the same pod order and image counts behind.
 	state.node.removePod(state.info)
 	state.node.addPod(state.info)
+	c.touched(state.node)
 	state.assumed = false
 	return nil
 }
@@ -304,6 +359,7 @@ func (c *Cache) Forget(namespace, name string) error {
 func (c *Cache) forget(key podKey, state *podState) {
 	if state.unreserve != nil {
 		state.unreserve()
+		c.changes.mark(&c.changes.storage)
 	}
 	c.drop(key, state)
 }
@@ -355,14 +411,19 @@ func (c *Cache) Nodes() []string {
 // refresh brings the node list and what nodes know of images up to date, as
 // upstream's snapshot does at the start of a cycle. The lock is held.
 func (c *Cache) refresh() []*NodeInfo {
-	c.list, c.stale = c.scanOrder(), false
-	for i, n := range c.list {
-		n.at = i
-		if n.dirty {
-			c.refreshImages(n)
-			n.dirty = false
+	if c.stale {
+		c.list, c.stale = c.scanOrder(), false
+		for i, n := range c.list {
+			n.at = i
 		}
 	}
+	for i, n := range c.dirty {
+		if n.Node != nil {
+			c.refreshImages(n)
+		}
+		n.dirty, c.dirty[i] = false, nil
+	}
+	c.dirty = c.dirty[:0]
 	return c.list
 }
 

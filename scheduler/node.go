@@ -38,6 +38,11 @@ type NodeInfo struct {
 	declared map[string]bool
 	// dirty: images is older than the node's last change.
 	dirty bool
+	// slot is the node's number in the Cache, for as long as it is known.
+	slot int32
+	// generation and redefined are the change clock of the Cache at the last
+	// change of the node, and of its Node object.
+	generation, redefined uint64
 	// at is the node's place in the scan order of the last decision.
 	at int
 }
@@ -60,7 +65,6 @@ func (n *NodeInfo) setNode(node *Node) {
 		}
 		n.declared[f] = true
 	}
-	n.dirty = true
 }
 
 // addPod books the pod on the node.
@@ -111,7 +115,6 @@ func (n *NodeInfo) book(p *PodInfo, sign int64) {
 			delete(n.claims, claim)
 		}
 	}
-	n.dirty = true
 }
 
 // dropPod removes p, moving the last pod into its place.

@@ -14,18 +14,20 @@ func (n *nominations) add(p *PodInfo, node string) {
 	put(&n.pods, node, append(n.pods[node], p))
 }
 
-func (n *nominations) drop(key podKey) {
+// drop says whether there was a nomination to end.
+func (n *nominations) drop(key podKey) bool {
 	node, ok := n.node[key]
 	if !ok {
-		return
+		return false
 	}
 	delete(n.node, key)
 	rest := slices.DeleteFunc(n.pods[node], func(p *PodInfo) bool { return p.key == key })
 	if len(rest) == 0 {
 		delete(n.pods, node)
-		return
+		return true
 	}
 	n.pods[node] = rest
+	return true
 }
 
 // Nominate records that a pending pod is to run on node once its victims are
@@ -47,10 +49,11 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 		return inputError(p, "metadata.name", pod.Name, ErrExists)
 	}
 	if len(pod.Spec.SchedulingGates) > 0 {
-		c.nominated.drop(p.key)
+		c.unnominate(p.key)
 		return nil
 	}
 	c.nominated.add(p, node)
+	c.changes.mark(&c.changes.nominated)
 	return nil
 }
 
@@ -58,7 +61,13 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 func (c *Cache) Unnominate(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nominated.drop(podKey{orDefault(namespace), name})
+	c.unnominate(podKey{orDefault(namespace), name})
+}
+
+func (c *Cache) unnominate(key podKey) {
+	if c.nominated.drop(key) {
+		c.changes.mark(&c.changes.nominated)
+	}
 }
 
 // withNominated returns a copy of cycle and node that has the pods nominated

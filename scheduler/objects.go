@@ -24,6 +24,7 @@ func (c *Cache) SetNamespace(ns *Namespace) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.namespaces[ns.Name] = selector.NewLabels(ns.Labels)
+	c.changes.mark(&c.changes.namespaces)
 	return nil
 }
 
@@ -32,6 +33,7 @@ func (c *Cache) RemoveNamespace(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.namespaces, name)
+	c.changes.mark(&c.changes.namespaces)
 }
 
 // SetService adds or replaces a service.
@@ -42,6 +44,7 @@ func (c *Cache) SetService(s *Service) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.owners.services, keyOf(&s.ObjectMeta), s)
+	c.changes.mark(&c.changes.owners)
 	return nil
 }
 
@@ -50,6 +53,7 @@ func (c *Cache) RemoveService(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.owners.services, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.owners)
 }
 
 // SetReplicationController adds or replaces a replication controller.
@@ -60,6 +64,7 @@ func (c *Cache) SetReplicationController(rc *ReplicationController) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.owners.controllers, keyOf(&rc.ObjectMeta), rc)
+	c.changes.mark(&c.changes.owners)
 	return nil
 }
 
@@ -69,6 +74,7 @@ func (c *Cache) RemoveReplicationController(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.owners.controllers, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.owners)
 }
 
 // SetReplicaSet adds or replaces a replica set.
@@ -84,6 +90,7 @@ func (c *Cache) RemoveReplicaSet(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.owners.replicaSets, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.owners)
 }
 
 // SetStatefulSet adds or replaces a stateful set.
@@ -99,6 +106,7 @@ func (c *Cache) RemoveStatefulSet(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.owners.statefulSets, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.owners)
 }
 
 func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *ObjectMeta, ls *selector.LabelSelector) error {
@@ -112,6 +120,7 @@ func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(m, keyOf(meta), sel)
+	c.changes.mark(&c.changes.owners)
 	return nil
 }
 
@@ -204,6 +213,7 @@ func (c *Cache) SetPodDisruptionBudget(b *PodDisruptionBudget) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.budgets[out.key] = out
+	c.changes.mark(&c.changes.budgets)
 	return nil
 }
 
@@ -212,4 +222,5 @@ func (c *Cache) RemovePodDisruptionBudget(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.budgets, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.budgets)
 }

@@ -85,6 +85,7 @@ func (c *Cache) SetPersistentVolumeClaim(pvc *PersistentVolumeClaim) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.claims, key, out)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -93,6 +94,7 @@ func (c *Cache) RemovePersistentVolumeClaim(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.claims, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetPersistentVolume adds or replaces a volume. What an assumed pod has
@@ -114,6 +116,7 @@ func (c *Cache) SetPersistentVolume(pv *PersistentVolume) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.volumes, pv.Name, out)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -122,6 +125,7 @@ func (c *Cache) RemovePersistentVolume(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.volumes, name)
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetStorageClass adds or replaces a storage class.
@@ -139,6 +143,7 @@ func (c *Cache) SetStorageClass(class *StorageClass) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.classes, class.Name, class)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -147,6 +152,7 @@ func (c *Cache) RemoveStorageClass(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.classes, name)
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetCSINode adds or replaces the drivers of a node.
@@ -165,6 +171,7 @@ func (c *Cache) SetCSINode(n *CSINode) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.csiNodes, n.Name, n)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -173,6 +180,7 @@ func (c *Cache) RemoveCSINode(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.csiNodes, name)
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetCSIDriver adds or replaces a driver.
@@ -183,6 +191,7 @@ func (c *Cache) SetCSIDriver(d *CSIDriver) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.drivers, d.Name, d)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -191,6 +200,7 @@ func (c *Cache) RemoveCSIDriver(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.drivers, name)
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetCSIStorageCapacity adds or replaces a capacity.
@@ -207,6 +217,7 @@ func (c *Cache) SetCSIStorageCapacity(sc *CSIStorageCapacity) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.capacities, key, &storageCapacity{sc, nodes})
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -215,6 +226,7 @@ func (c *Cache) RemoveCSIStorageCapacity(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.capacities, podKey{orDefault(namespace), name})
+	c.changes.mark(&c.changes.storage)
 }
 
 // SetVolumeAttachment adds or replaces an attachment.
@@ -225,6 +237,7 @@ func (c *Cache) SetVolumeAttachment(a *VolumeAttachment) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.attachments, a.Name, a)
+	c.changes.mark(&c.changes.storage)
 	return nil
 }
 
@@ -233,6 +246,7 @@ func (c *Cache) RemoveVolumeAttachment(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.attachments, name)
+	c.changes.mark(&c.changes.storage)
 }
 
 // volumesOf returns the volumes of a class by name.

@@ -322,6 +322,9 @@ func (c *Cycle) hasRoom(claim *claimInfo, class *StorageClass, n *NodeInfo) bool
 // reserveVolumes notes what placing the pod on the node decides about its
 // claims, so that the next pod does not take the same volume.
 func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) (undo func()) {
+	if len(p.volumeClaims) == 0 {
+		return nil
+	}
 	var cycle Cycle
 	cycle.Pod, cycle.cache = p, c
 	if _, v := (volumeBinding{}).PreFilter(&cycle); v.Code != Success || len(cycle.volumes.delayed) == 0 {
