@@ -65,9 +65,9 @@ type podState struct {
 	info    *PodInfo
 	node    *NodeInfo
 	assumed bool
-	// unreserve undoes what was decided about the pod's claims; nil when
-	// nothing was.
-	unreserve func()
+	// reserved is what was decided about the claims of an assumed pod; nil
+	// when nothing was.
+	reserved *reservation
 }
 
 // NewCache returns an empty Cache.
@@ -315,13 +315,10 @@ func (c *Cache) AssumePod(p *PodInfo, node string) error {
 	if n == nil || n.Node == nil {
 		return inputError(p, "spec.nodeName", node, ErrUnknownNode)
 	}
-	undo := c.reserveVolumes(p, n)
-	if undo != nil {
-		c.changes.mark(&c.changes.storage)
-	}
+	reserved := c.reserveVolumes(p, n)
 	n.addPod(p)
 	c.touched(n)
-	c.pods[p.key] = &podState{info: p, node: n, assumed: true, unreserve: undo}
+	c.pods[p.key] = &podState{info: p, node: n, assumed: true, reserved: reserved}
 	c.unnominate(p.key)
 	return nil
 }
@@ -357,10 +354,7 @@ func (c *Cache) Forget(namespace, name string) error {
 }
 
 func (c *Cache) forget(key podKey, state *podState) {
-	if state.unreserve != nil {
-		state.unreserve()
-		c.changes.mark(&c.changes.storage)
-	}
+	c.releaseVolumes(state.reserved)
 	c.drop(key, state)
 }
 

@@ -16,28 +16,32 @@ type storageIndex struct {
 	drivers     map[string]*CSIDriver
 	capacities  map[podKey]*storageCapacity
 	attachments map[string]*VolumeAttachment
+
+	// What assumed pods have decided, until it is observed or undone: the
+	// claims that volumes are reserved for, and the nodes chosen for volumes
+	// that are still to be made.
+	reserved map[string]*ClaimReference
+	chosen   map[podKey]string
 }
 
-// claimInfo is a compiled PersistentVolumeClaim.
+// claimInfo is a compiled PersistentVolumeClaim, immutable.
 type claimInfo struct {
 	*PersistentVolumeClaim
 	key    podKey
 	class  string
 	labels *selector.Selector // of the volumes it accepts; nil: any
-	// selected is the node chosen for a volume that is still to be made: by
-	// annotation, or by an assumed pod.
+	// selected is the node that the annotation names for a volume that is
+	// still to be made.
 	selected    string
 	hasSelected bool
 }
 
-// volumeInfo is a compiled PersistentVolume.
+// volumeInfo is a compiled PersistentVolume, immutable.
 type volumeInfo struct {
 	*PersistentVolume
 	class    string
 	labels   selector.Labels
 	affinity selector.NodeMatcher
-	// reserved is the claim that an assumed pod binds the volume to.
-	reserved *ClaimReference
 }
 
 // storageCapacity is a compiled CSIStorageCapacity.
@@ -85,6 +89,7 @@ func (c *Cache) SetPersistentVolumeClaim(pvc *PersistentVolumeClaim) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.claims, key, out)
+	delete(c.storage.chosen, key)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -93,7 +98,9 @@ func (c *Cache) SetPersistentVolumeClaim(pvc *PersistentVolumeClaim) error {
 func (c *Cache) RemovePersistentVolumeClaim(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.claims, podKey{orDefault(namespace), name})
+	key := podKey{orDefault(namespace), name}
+	delete(c.storage.claims, key)
+	delete(c.storage.chosen, key)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -116,6 +123,7 @@ func (c *Cache) SetPersistentVolume(pv *PersistentVolume) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	put(&c.storage.volumes, pv.Name, out)
+	delete(c.storage.reserved, pv.Name)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -125,6 +133,7 @@ func (c *Cache) RemovePersistentVolume(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.storage.volumes, name)
+	delete(c.storage.reserved, name)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -262,16 +271,24 @@ func (s *storageIndex) volumesOf(class string) []*volumeInfo {
 }
 
 // claimRef returns the claim that the volume is bound to or reserved for.
-func (v *volumeInfo) claimRef() *ClaimReference {
-	if v.reserved != nil {
-		return v.reserved
+func (s *storageIndex) claimRef(v *volumeInfo) *ClaimReference {
+	if ref := s.reserved[v.Name]; ref != nil {
+		return ref
 	}
 	return v.Spec.ClaimRef
 }
 
-// belongsTo says that the volume is bound to the claim or reserved for it.
-func (v *volumeInfo) belongsTo(c *claimInfo) bool {
-	ref := v.claimRef()
+// chosenNode returns the node that the claim's volume is to be made for, if
+// that is decided.
+func (s *storageIndex) chosenNode(c *claimInfo) (node string, ok bool) {
+	if node, ok := s.chosen[c.key]; ok {
+		return node, true
+	}
+	return c.selected, c.hasSelected
+}
+
+// refersTo says that a volume with this claimRef belongs to the claim.
+func (ref *ClaimReference) refersTo(c *claimInfo) bool {
 	return ref != nil && ref.Name == c.Name && ref.Namespace == c.key.namespace &&
 		(ref.UID == "" || ref.UID == c.UID)
 }

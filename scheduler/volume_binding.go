@@ -146,10 +146,10 @@ func (c *Cycle) bindingsOn(n *NodeInfo) (out volumeBindings, reasons Reason, err
 	}
 	var match, provision []*claimInfo
 	for _, claim := range c.volumes.delayed {
-		switch {
-		case !claim.hasSelected:
+		switch node, chosen := c.cache.storage.chosenNode(claim); {
+		case !chosen:
 			match = append(match, claim)
-		case claim.selected != n.Name:
+		case node != n.Name:
 			return out, reasons | ReasonVolumeBinding, nil
 		default:
 			provision = append(provision, claim)
@@ -189,7 +189,7 @@ func (c *Cycle) matchClaims(claims []*claimInfo, n *NodeInfo, out *volumeBinding
 	sort.SliceStable(claims, func(i, j int) bool { return claims[i].size().Cmp(claims[j].size()) < 0 })
 	taken := make(map[*volumeInfo]bool)
 	for _, claim := range claims {
-		pv := bestVolume(claim, c.volumes.offers[claim.class], n, taken)
+		pv := c.cache.storage.bestVolume(claim, c.volumes.offers[claim.class], n, taken)
 		if pv == nil {
 			rest = append(rest, claim)
 			continue
@@ -204,13 +204,14 @@ func (c *claimInfo) size() resource.Quantity { return c.Spec.Resources.Requests[
 
 // bestVolume returns the volume that is reserved for the claim, or else the
 // smallest that suits it; of equal ones the first by name.
-func bestVolume(c *claimInfo, offers []*volumeInfo, n *NodeInfo, taken map[*volumeInfo]bool) *volumeInfo {
+func (s *storageIndex) bestVolume(c *claimInfo, offers []*volumeInfo, n *NodeInfo, taken map[*volumeInfo]bool) *volumeInfo {
 	var best *volumeInfo
 	for _, v := range offers {
-		if taken[v] || v.claimRef() != nil && !v.belongsTo(c) || !v.couldServe(c) {
+		ref := s.claimRef(v)
+		if taken[v] || ref != nil && !ref.refersTo(c) || !v.couldServe(c) {
 			continue
 		}
-		if v.belongsTo(c) {
+		if ref != nil {
 			if !v.reaches(n) {
 				return nil
 			}
@@ -319,9 +320,16 @@ func (c *Cycle) hasRoom(claim *claimInfo, class *StorageClass, n *NodeInfo) bool
 	return false
 }
 
+// reservation is what an assumed pod has decided about its claims.
+type reservation struct {
+	volumes []string // reserved
+	claims  []podKey // with a node chosen
+}
+
 // reserveVolumes notes what placing the pod on the node decides about its
-// claims, so that the next pod does not take the same volume.
-func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) (undo func()) {
+// claims, so that the next pod does not take the same volume. It returns nil
+// when that is nothing.
+func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) *reservation {
 	if len(p.volumeClaims) == 0 {
 		return nil
 	}
@@ -334,21 +342,32 @@ func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) (undo func()) {
 	if err != nil || reasons != 0 {
 		return nil
 	}
-	var restore []func()
+	r := new(reservation)
+	c.changes.mark(&c.changes.storage)
 	for _, b := range bindings.bind {
-		claim, pv := b.claim, b.volume
-		had := pv.reserved
-		pv.reserved = &ClaimReference{Namespace: claim.key.namespace, Name: claim.Name, UID: claim.UID}
-		restore = append(restore, func() { pv.reserved = had })
+		ref := &ClaimReference{Namespace: b.claim.key.namespace, Name: b.claim.Name, UID: b.claim.UID}
+		put(&c.storage.reserved, b.volume.Name, ref)
+		r.volumes = append(r.volumes, b.volume.Name)
 	}
 	for _, claim := range bindings.provision {
-		selected, has := claim.selected, claim.hasSelected
-		claim.selected, claim.hasSelected = n.Name, true
-		restore = append(restore, func() { claim.selected, claim.hasSelected = selected, has })
+		put(&c.storage.chosen, claim.key, n.Name)
+		r.claims = append(r.claims, claim.key)
 	}
-	return func() {
-		for _, f := range slices.Backward(restore) {
-			f()
-		}
+	return r
+}
+
+// releaseVolumes undoes reserveVolumes: volumes and claims are again as they
+// were observed, even where another assumed pod shares them (kube-scheduler
+// 1.36).
+func (c *Cache) releaseVolumes(r *reservation) {
+	if r == nil {
+		return
+	}
+	c.changes.mark(&c.changes.storage)
+	for _, name := range r.volumes {
+		delete(c.storage.reserved, name)
+	}
+	for _, key := range r.claims {
+		delete(c.storage.chosen, key)
 	}
 }
