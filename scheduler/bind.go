@@ -366,5 +366,5 @@ func (c *Cache) forgetNominated(p *PodInfo, place nominatedPlace) {
 	}
 	put(&c.nominated.node, p.key, place.node)
 	pods := c.nominated.pods[place.node]
-	put(&c.nominated.pods, place.node, slices.Insert(pods, min(place.at, len(pods)), place.info))
+	put(&c.nominated.pods, place.node, slices.Insert(slices.Clip(pods), min(place.at, len(pods)), place.info))
 }

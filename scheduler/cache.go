@@ -41,7 +41,7 @@ type Cache struct {
 	freed   []int32
 	changes changeLog
 
-	images     map[string]*clusterImage
+	images     map[string]clusterImage
 	namespaces map[string]selector.Labels
 	owners     ownerIndex
 	storage    storageIndex
@@ -76,7 +76,7 @@ func NewCache(config CacheConfig) *Cache {
 		config:     config,
 		nodes:      make(map[string]*NodeInfo),
 		pods:       make(map[podKey]*podState),
-		images:     make(map[string]*clusterImage),
+		images:     make(map[string]clusterImage),
 		namespaces: make(map[string]selector.Labels),
 		budgets:    make(map[podKey]*disruptionBudget),
 	}

@@ -32,8 +32,8 @@ type NodeInfo struct {
 	NonZeroMemoryBytes int64
 
 	ports  map[hostPort]struct{}
-	claims map[string]int // uses of persistent volume claims, by namespace/name
-	images map[string]imageState
+	claims map[string]int        // uses of persistent volume claims, by namespace/name
+	images map[string]imageState // immutable
 	// declared are the node's declared features.
 	declared map[string]bool
 	// dirty: images is older than the node's last change.
@@ -65,6 +65,7 @@ func (n *NodeInfo) setNode(node *Node) {
 		}
 		n.declared[f] = true
 	}
+	n.images = nil
 }
 
 // addPod books the pod on the node.

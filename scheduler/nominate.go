@@ -5,13 +5,13 @@ import "slices"
 // nominations are pending pods for which room is being made on a node.
 type nominations struct {
 	node map[podKey]string     // where each pod is nominated to
-	pods map[string][]*PodInfo // by node, in order of nomination
+	pods map[string][]*PodInfo // by node, in order of nomination; the lists are immutable
 }
 
 func (n *nominations) add(p *PodInfo, node string) {
 	n.drop(p.key)
 	put(&n.node, p.key, node)
-	put(&n.pods, node, append(n.pods[node], p))
+	put(&n.pods, node, append(slices.Clip(n.pods[node]), p))
 }
 
 // drop says whether there was a nomination to end.
@@ -21,7 +21,7 @@ func (n *nominations) drop(key podKey) bool {
 		return false
 	}
 	delete(n.node, key)
-	rest := slices.DeleteFunc(n.pods[node], func(p *PodInfo) bool { return p.key == key })
+	rest := slices.DeleteFunc(slices.Clone(n.pods[node]), func(p *PodInfo) bool { return p.key == key })
 	if len(rest) == 0 {
 		delete(n.pods, node)
 		return true

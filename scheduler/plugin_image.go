@@ -1,6 +1,9 @@
 package scheduler
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Image sizes between which ImageLocality tells nodes apart; the upper bound
 // is per container.
@@ -63,53 +66,80 @@ func imageName(name string) string {
 // that the first node to have it has reported.
 type clusterImage struct {
 	sizeBytes int64
-	nodes     map[string]struct{}
+	nodes     int // that have it
 }
 
 func (c *Cache) addImages(n *NodeInfo) {
-	for i := range n.Node.Status.Images {
-		img := &n.Node.Status.Images[i]
-		for _, name := range img.Names {
-			state := c.images[name]
-			if state == nil {
-				state = &clusterImage{sizeBytes: img.SizeBytes, nodes: make(map[string]struct{})}
-				c.images[name] = state
-			}
-			state.nodes[n.Name] = struct{}{}
+	for name, size := range n.imagesReported() {
+		img, ok := c.images[name]
+		if !ok {
+			img.sizeBytes = size
 		}
+		img.nodes++
+		c.images[name] = img
 	}
 }
 
 func (c *Cache) dropImages(n *NodeInfo) {
-	for i := range n.Node.Status.Images {
-		for _, name := range n.Node.Status.Images[i].Names {
-			if state := c.images[name]; state != nil {
-				delete(state.nodes, n.Name)
-				if len(state.nodes) == 0 {
-					delete(c.images, name)
+	for name := range n.imagesReported() {
+		img := c.images[name]
+		if img.nodes--; img.nodes <= 0 {
+			delete(c.images, name)
+			continue
+		}
+		c.images[name] = img
+	}
+}
+
+// imagesReported yields the names of the images on the node, each once, with
+// the size that is reported first.
+func (n *NodeInfo) imagesReported() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		seen := make(map[string]bool)
+		for i := range n.Node.Status.Images {
+			img := &n.Node.Status.Images[i]
+			for _, name := range img.Names {
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				if !yield(name, img.SizeBytes) {
+					return
 				}
 			}
 		}
 	}
 }
 
-// refreshImages copies onto the node what the cluster knows of its images. It
-// runs only for nodes that have changed, so that the number of nodes having an
-// image may be out of date elsewhere, as upstream (kube-scheduler 1.36).
+// refreshImages takes over onto the node what the cluster knows of its images.
+// It runs only for nodes that have changed, so that the number of nodes having
+// an image may be out of date elsewhere, as upstream (kube-scheduler 1.36). The
+// map is immutable: a new one is made when something is different.
 func (c *Cache) refreshImages(n *NodeInfo) {
 	if len(n.Node.Status.Images) == 0 {
 		n.images = nil
 		return
 	}
-	if n.images == nil {
-		n.images = make(map[string]imageState)
+	if c.imagesFresh(n) {
+		return
 	}
-	clear(n.images)
+	n.images = make(map[string]imageState)
 	for i := range n.Node.Status.Images {
 		for _, name := range n.Node.Status.Images[i].Names {
-			if state := c.images[name]; state != nil {
-				n.images[name] = imageState{state.sizeBytes, len(state.nodes)}
+			if img, ok := c.images[name]; ok {
+				n.images[name] = imageState(img)
 			}
 		}
 	}
+}
+
+// imagesFresh says that the node knows already what refreshImages would tell
+// it. A change of the node itself discards what it knows.
+func (c *Cache) imagesFresh(n *NodeInfo) bool {
+	for name, have := range n.images {
+		if img, ok := c.images[name]; !ok || imageState(img) != have {
+			return false
+		}
+	}
+	return n.images != nil
 }
