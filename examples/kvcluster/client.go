@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -44,6 +45,9 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	// that can be rewound, once a connection it has kept turns out to be dead.
 	r.GetBody = nil
 	response, err := c.http.Do(r)
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return answer{}, fmt.Errorf("%w: %w", errNotDone, err) // nobody has got the request
+	}
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", errUnknown, err)
 	}
