@@ -217,6 +217,9 @@ func TestConfigRefusals(t *testing.T) {
 		"ClusterCIDRs[0]":      {ClusterCIDRs: []netip.Prefix{{}}},
 		"ServiceCIDRs[0]":      {ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
 		"NodePortAddresses[0]": {NodePortAddresses: []netip.Prefix{{}}},
+		"BridgeInterface":      {BridgeInterface: `cni0" accept comment "`},
+		"InterfaceNamePrefix":  {InterfaceNamePrefix: "fifteen-letters"},
+		"ClusterCIDRs":         {BridgeInterface: "cni0", ClusterCIDRs: nodeA.ClusterCIDRs},
 	} {
 		_, err := proxyrules.Compile(cfg, nil, nil)
 		var in *proxyrules.InputError
@@ -224,6 +227,54 @@ func TestConfigRefusals(t *testing.T) {
 		require.Equal(t, "Config", in.Object)
 		require.Equal(t, field, in.Field)
 	}
+}
+
+// Interface names that mean more to nft, iptables or the kernel are refused.
+func TestInterfaceNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"cni0": true, "veth-1_a.b": true, "fourteen-chars": true, "x": true,
+		"*": false, "cni*": false, "cni+": false, "!": false, "a b": false, "a\nb": false, "@x": false, "$x": false, "a\x00": false,
+		"a/b": false, "a:1": false, "-i": false, ".": false, "..": false, "fifteen-letters": false, "é": false,
+	} {
+		_, err := proxyrules.Compile(proxyrules.Config{InterfaceNamePrefix: name}, nil, nil)
+		require.Equal(t, ok, err == nil, "%q: %v", name, err)
+	}
+	_, err := proxyrules.Compile(proxyrules.Config{BridgeInterface: "fifteen-letters"}, nil, nil)
+	require.NoError(t, err)
+	_, err = proxyrules.Compile(proxyrules.Config{BridgeInterface: "a", InterfaceNamePrefix: "b"}, nil, nil)
+	require.ErrorContains(t, err, "nothing beside BridgeInterface")
+}
+
+// The bridge tells a pod from others, whatever their addresses are; what the
+// node sends itself has no interface.
+func TestPodsByInterface(t *testing.T) {
+	services, slices := decode(t, webService, webSlice(`{"addresses":["10.0.1.10"]}`))
+	for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+		r, err := proxyrules.Compile(proxyrules.Config{NodeIPs: nodeA.NodeIPs, Mode: mode, BridgeInterface: "cni0"}, services, slices)
+		require.NoError(t, err)
+		for _, c := range []struct {
+			source, in string
+			masquerade bool
+		}{
+			{"8.8.8.8:1", "cni0", false}, {"8.8.8.8:1", "cni1", true}, {"10.0.1.9:1", "", true}, {"192.168.0.2:1", "cni0", true},
+		} {
+			f := flow("tcp", c.source, services[0].Spec.ClusterIP+":80")
+			f.Interface = c.in
+			require.Equal(t, c.masquerade, r.Lookup(f, 0).Masquerade, "%s: %+v", mode, c)
+		}
+	}
+}
+
+// Packets of no connection are dropped, unless the kernel lets them live.
+func TestInvalidPackets(t *testing.T) {
+	const rule = "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"
+	strict, err := proxyrules.Compile(proxyrules.Config{}, nil, nil)
+	require.NoError(t, err)
+	liberal, err := proxyrules.Compile(proxyrules.Config{TCPBeLiberal: true}, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, strings.Replace(string(strict.AppendIPTables(nil)), rule, "", 1), string(liberal.AppendIPTables(nil)))
+	require.Contains(t, string(strict.AppendIPTables(nil)), rule)
+	require.Equal(t, strict.AppendNFT(nil), liberal.AppendNFT(nil))
 }
 
 // Node ports on localhost are for iptables and IPv4, and only if the ranges

@@ -42,11 +42,18 @@ type Config struct {
 	// Mode selects the behaviour of Lookup and Trace; both texts can be
 	// rendered whatever it is. Empty means IPTables.
 	Mode Mode
-	// ClusterCIDRs are the pod ranges of this cluster; the first of the
-	// compiled family tells pod traffic from other traffic. None: traffic to
-	// a ClusterIP is never masqueraded and pods get no short circuit around
-	// externalTrafficPolicy Local.
+	// ClusterCIDRs are the pod ranges of this cluster, or of this node; the
+	// first of the compiled family tells pod traffic from other traffic. With
+	// neither ranges nor an interface, traffic to a ClusterIP is never
+	// masqueraded and pods get no short circuit around externalTrafficPolicy
+	// Local.
 	ClusterCIDRs []netip.Prefix
+	// BridgeInterface, in place of ClusterCIDRs, tells pod traffic by the one
+	// interface that it comes in on; Flow.Interface says which a flow did.
+	BridgeInterface string
+	// InterfaceNamePrefix, in place of both, is how the names of all such
+	// interfaces begin.
+	InterfaceNamePrefix string
 	// MasqueradeAll rewrites the source of all ClusterIP traffic.
 	MasqueradeAll bool
 	// MasqueradeBit is the bit of the packet mark used for masquerading.
@@ -59,6 +66,10 @@ type Config struct {
 	// LocalhostNodePorts lets 127.0.0.0/8 accept NodePort traffic: iptables
 	// and IPv4 only. kube-proxy's own default is true.
 	LocalhostNodePorts bool
+	// TCPBeLiberal says that the node sets nf_conntrack_tcp_be_liberal.
+	// iptables rules drop forwarded packets that belong to no connection
+	// unless it does, since the kernel would answer some of them with RST.
+	TCPBeLiberal bool
 	// ServiceCIDRs are the ranges ClusterIPs come from; nftables drops
 	// traffic to unused addresses inside them.
 	ServiceCIDRs []netip.Prefix
@@ -76,21 +87,21 @@ type node struct {
 	family         Family
 	mode           Mode
 	ips            []netip.Addr // of the family, in the order given
-	clusterCIDR    netip.Prefix // zero: local traffic cannot be told
+	pods           detector
 	masqueradeAll  bool
+	tcpBeLiberal   bool
 	mark           uint32
 	nodePorts      []netip.Prefix // nil: all local addresses
 	nodePortIPs    []netip.Addr   // the addresses nodePorts matches, sorted; loopback included
 	localhostPorts bool
 	serviceCIDRs   []netip.Prefix
-	podRange       wordRange   // clusterCIDR
 	watched        []wordRange // where filters look at backends: the node itself, serviceCIDRs
 }
 
 func (c *Config) compile() (*node, error) {
 	n := &node{
 		name: c.NodeName, zone: c.NodeLabels[labelZone],
-		family: c.Family, mode: c.Mode, masqueradeAll: c.MasqueradeAll,
+		family: c.Family, mode: c.Mode, masqueradeAll: c.MasqueradeAll, tcpBeLiberal: c.TCPBeLiberal,
 	}
 	switch n.family {
 	case "":
@@ -133,8 +144,8 @@ func (n *node) compileAddresses(c *Config) error {
 	if err != nil {
 		return err
 	}
-	if len(cluster) > 0 {
-		n.clusterCIDR = cluster[0]
+	if err := n.compileDetector(c, cluster); err != nil {
+		return err
 	}
 	if n.serviceCIDRs, err = n.prefixes("ServiceCIDRs", c.ServiceCIDRs); err != nil {
 		return err
@@ -152,9 +163,6 @@ func (n *node) compileAddresses(c *Config) error {
 }
 
 func (n *node) compileRanges() {
-	if n.clusterCIDR.IsValid() {
-		n.podRange = wordRangeOf(n.clusterCIDR)
-	}
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	if n.family == IPv6 {
 		loopback = netip.MustParsePrefix("::1/128")
@@ -219,11 +227,6 @@ func (n *node) prefixes(field string, in []netip.Prefix) ([]netip.Prefix, error)
 // isLocal reports whether ip is an address of the node itself.
 func (n *node) isLocal(ip netip.Addr) bool {
 	return ip.IsLoopback() || slices.Contains(n.ips, ip)
-}
-
-// isPod reports whether ip belongs to the cluster's pods.
-func (n *node) isPod(ip netip.Addr) bool {
-	return n.clusterCIDR.IsValid() && n.clusterCIDR.Contains(ip)
 }
 
 func (n *node) nodeIP() (netip.Addr, bool) {

@@ -105,13 +105,14 @@
 // loses its last serving endpoint; kube-proxy 1.36.3 leaves them
 // (kubernetes/kubernetes#139628).
 //
+// Differs: names of interfaces in Config are letters, digits, dots, underscores
+// and hyphens; kube-proxy writes any name into its rules.
+//
 // Differs: masquerading is judged by the packet's mark, also for a backend on
 // the node itself that a packet from outside reaches without passing the
 // postrouting hook.
 //
-// Not there: local traffic told by bridge or interface name, the option
-// nf_conntrack_tcp_be_liberal (the rule against INVALID packets is always
-// written), iptables without --random-fully, nfacct counters, IPVS, an HTTP
+// Not there: iptables without --random-fully, nfacct counters, IPVS, an HTTP
 // server for health check node ports. Config has no field for them. Whether
 // the kernel still has the rules that it was given is for the caller to watch.
 //
@@ -125,7 +126,7 @@
 //
 // # Reading order
 //
-// wire.go (objects), config.go (node), service.go and endpoints.go (checks),
+// wire.go (objects), config.go and detector.go (node), service.go and endpoints.go (checks),
 // topology.go (which endpoints), compile.go, ruleset.go (the result);
 // trace.go (what it means, plainly), lookup.go, filter.go and table.go (the
 // same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go

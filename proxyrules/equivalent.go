@@ -28,7 +28,8 @@ const chanceTolerance = 1e-7
 // (address, protocol and port together; each address with a port that nobody
 // names; each port at the machine's own addresses and elsewhere), from a
 // stranger, from the machine, and from both sides of every boundary of the
-// ranges that a program compared the source with on the way. Texts of a
+// ranges that a program compared the source with on the way; and from every
+// interface that it named, and others. Texts of a
 // service proxy cannot tell flows of one class apart.
 func Equivalent(a, b *Program, env Environment) (*Witness, error) {
 	e := &equivalence{a: a, b: b, env: env}
@@ -169,45 +170,65 @@ func (e *equivalence) target(t target) (*Witness, error) {
 	return nil, nil
 }
 
-// sources tries a destination from all sources that make a difference. What
-// the programs compared the source with brings new ones up.
+// origin is where a flow comes from.
+type origin struct {
+	source netip.Addr
+	in     string
+}
+
+// sources tries a destination from all origins that make a difference. What
+// the programs compared an origin with brings new ones up.
 func (e *equivalence) sources(f Flow) (*Witness, error) {
 	is4 := f.Destination.Addr().Is4()
-	tried := map[netip.Addr]bool{}
-	var todo []netip.Addr
-	add := func(ip netip.Addr) {
-		if ip.Is4() == is4 && !tried[ip] {
-			tried[ip] = true
-			todo = append(todo, ip)
+	tried := map[origin]bool{}
+	var todo []origin
+	add := func(o origin) {
+		if o.source.Is4() == is4 && !tried[o] {
+			tried[o] = true
+			todo = append(todo, o)
 		}
 	}
 	for _, ip := range append(e.ownAddresses(), strangers...) {
-		add(ip)
+		add(origin{source: ip})
 	}
 	for len(todo) > 0 {
-		f.Source = netip.AddrPortFrom(todo[0], 40000)
+		o := todo[0]
 		todo = todo[1:]
-		compared := map[netip.Prefix]bool{}
-		a, err := e.a.run(f, e.env, compared)
+		f.Source, f.Interface = netip.AddrPortFrom(o.source, 40000), o.in
+		seen := &comparisons{map[netip.Prefix]bool{}, map[string]bool{}}
+		a, err := e.a.run(f, e.env, seen)
 		if err != nil {
 			return nil, err
 		}
-		b, err := e.b.run(f, e.env, compared)
+		b, err := e.b.run(f, e.env, seen)
 		if err != nil {
 			return nil, err
 		}
 		if !sameOutcomes(a, b) {
 			return &Witness{f, a, b}, nil
 		}
-		for _, p := range slices.SortedFunc(maps.Keys(compared), func(x, y netip.Prefix) int {
-			return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(x.Bits(), y.Bits()))
-		}) {
-			for _, ip := range edges(p) {
-				add(ip)
-			}
+		for _, next := range seen.origins(o) {
+			add(next)
 		}
 	}
 	return nil, nil
+}
+
+// origins are those next to o that a comparison may tell from it.
+func (c *comparisons) origins(o origin) []origin {
+	var out []origin
+	for _, p := range slices.SortedFunc(maps.Keys(c.sources), func(x, y netip.Prefix) int {
+		return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(x.Bits(), y.Bits()))
+	}) {
+		for _, ip := range edges(p) {
+			out = append(out, origin{ip, o.in})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.interfaces)) {
+		// Alone it matches a name; with more behind it, a pattern only.
+		out = append(out, origin{o.source, name}, origin{o.source, name + "-"})
+	}
+	return out
 }
 
 // sameOutcomes compares two sorted lists.

@@ -42,7 +42,7 @@ func TestEquivalentAfterUpdates(t *testing.T) {
 // Whatever one changed object changes for some flow, Equivalent finds.
 func TestEquivalentFindsDifferences(t *testing.T) {
 	found := 0
-	eachWorld(t, 25, func(t *testing.T, seed uint64, s ruletest.State) {
+	eachWorld(t, 40, func(t *testing.T, seed uint64, s ruletest.State) {
 		env := proxyrules.Environment{Local: s.Config.NodeIPs}
 		h := newHistory(t, seed, s)
 		for range 12 {
@@ -71,6 +71,26 @@ func TestEquivalentFindsDifferences(t *testing.T) {
 		}
 	})
 	require.Greater(t, found, 20)
+}
+
+// Texts that tell pods by different interfaces, or by address, are told apart.
+func TestEquivalentInterfaces(t *testing.T) {
+	env := proxyrules.Environment{Local: nodeA.NodeIPs}
+	services, slices := decode(t, webService, webSlice(`{"addresses":["10.0.1.10"]}`))
+	for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
+		program := func(bridge, prefix string) *proxyrules.Program {
+			cfg := proxyrules.Config{NodeName: "node-a", NodeIPs: nodeA.NodeIPs, Mode: mode, BridgeInterface: bridge, InterfaceNamePrefix: prefix}
+			return program(t, ruletest.State{Config: cfg}, compile(t, ruletest.State{Config: cfg, Services: services, Slices: slices}))
+		}
+		programs := []*proxyrules.Program{program("", ""), program("cni", ""), program("cni0", ""), program("", "cni"), program("", "cni0")}
+		for i, a := range programs {
+			for k, b := range programs {
+				w, err := proxyrules.Equivalent(a, b, env)
+				require.NoError(t, err)
+				require.Equal(t, i == k, w == nil, "%s: %d and %d: %+v", mode, i, k, w)
+			}
+		}
+	}
 }
 
 // Small changes to a text that a reader would overlook.

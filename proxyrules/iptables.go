@@ -99,7 +99,9 @@ func (r *RuleSet) appendFilterTable(dst []byte, parts []*iptablesFragment) []byt
 		dst = append(dst, f.filter()...)
 	}
 	mark := fmt.Sprintf("%#08x", r.node.mark)
-	dst = append(dst, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"...)
+	if !r.node.tcpBeLiberal {
+		dst = append(dst, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n"...)
+	}
 	dst = fmt.Appendf(dst, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark %s/%s -j ACCEPT`+"\n", mark, mark)
 	return append(dst, `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`+"\nCOMMIT\n"...)
 }
@@ -292,7 +294,7 @@ func (w *iptablesText) appendProto(dst []byte) []byte {
 // answer must come back through this one.
 func (w *iptablesText) internalMasquerade(p *Policy) {
 	n := w.node
-	if len(p.internal()) == 0 || !n.masqueradeAll && !n.clusterCIDR.IsValid() {
+	if len(p.internal()) == 0 || !n.masqueradeAll && !n.pods.exists() {
 		return
 	}
 	chain := w.cluster
@@ -302,8 +304,7 @@ func (w *iptablesText) internalMasquerade(p *Policy) {
 	f := Frontend{Address: p.ClusterIP, Port: p.Port}
 	w.rules = w.match(append(w.rules, "-A "...), chain, `"`+w.name+` cluster IP"`, f)
 	if !n.masqueradeAll {
-		w.rules = append(w.rules, " ! -s "...)
-		w.rules = n.clusterCIDR.AppendTo(w.rules)
+		w.rules = append(append(w.rules, " ! "...), n.pods.iptables()...)
 	}
 	w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
 }
@@ -327,8 +328,8 @@ func (w *iptablesText) external(p *Policy) {
 	} else {
 		// Pods and the node itself act as if they had gone out to the load
 		// balancer and come back in at any node.
-		if w.node.clusterCIDR.IsValid() {
-			rule("pod traffic", " -s "+w.node.clusterCIDR.String(), w.cluster)
+		if w.node.pods.exists() {
+			rule("pod traffic", " "+w.node.pods.iptables(), w.cluster)
 		}
 		rule("masquerade LOCAL traffic", " -m addrtype --src-type LOCAL", "KUBE-MARK-MASQ")
 		rule("route LOCAL traffic", " -m addrtype --src-type LOCAL", w.cluster)

@@ -9,6 +9,10 @@ import (
 type Flow struct {
 	Protocol            Protocol
 	Source, Destination netip.AddrPort
+	// Interface is where the packet came in. It matters when pods are told by
+	// interface (Config.BridgeInterface, Config.InterfaceNamePrefix); packets
+	// that the node sends have none.
+	Interface string
 }
 
 // Verdict is what happens to a flow.
@@ -70,7 +74,7 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 		}
 		return r.deliver(f, src, way.policy, &way.list[scale(random, len(way.list))], way.mark)
 	}
-	return r.deliver(f, src, c.policy, &c.direct[scale(random, len(c.direct))], r.node.offCluster(src))
+	return r.deliver(f, src, c.policy, &c.direct[scale(random, len(c.direct))], r.node.offCluster(src, r.node.in(&f)))
 }
 
 // scale maps the range of random onto 0 … n-1.
@@ -99,8 +103,8 @@ func (r *RuleSet) deliver(f Flow, src words, p *Policy, b *Backend, mark bool) D
 }
 
 // offCluster: traffic to a ClusterIP from src is masqueraded.
-func (n *node) offCluster(src words) bool {
-	return n.masqueradeAll || n.clusterCIDR.IsValid() && !n.podRange.contains(src)
+func (n *node) offCluster(src words, in string) bool {
+	return n.masqueradeAll || n.pods.exists() && !n.pods.isPod(src, in)
 }
 
 // watches: a filter may look at a backend's address for what it is, and not
@@ -148,11 +152,11 @@ func (r *RuleSet) way(f Flow, c *entry) way {
 // falls through does not come back to the node ports.
 func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
-	mark := n.offCluster(wordsOf(src)) && r.table.isClusterIP(dst)
+	mark := n.offCluster(wordsOf(src), n.in(&f)) && r.table.isClusterIP(dst)
 	if c != nil {
 		p := c.policy
 		if p.HasEndpoints && (c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend)) {
-			list, m := n.external(p, src)
+			list, m := n.external(p, src, n.in(&f))
 			return p, list, mark || m
 		}
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
@@ -160,7 +164,7 @@ func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []
 		}
 	}
 	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && p.HasEndpoints && n.acceptsNodePort(dst) {
-		list, m := n.external(p, src)
+		list, m := n.external(p, src, n.in(&f))
 		return p, list, mark || m
 	}
 	return nil, nil, false
@@ -173,16 +177,16 @@ func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c *entry) (*Polic
 	if c != nil {
 		p := c.policy
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
-			return p, p.internal(), n.offCluster(wordsOf(src))
+			return p, p.internal(), n.offCluster(wordsOf(src), n.in(&f))
 		}
 		if c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend) && n.sourceAllowed(p, src) {
-			if list, mark := n.external(p, src); len(list) > 0 {
+			if list, mark := n.external(p, src, n.in(&f)); len(list) > 0 {
 				return p, list, mark
 			}
 		}
 	}
 	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && n.acceptsNodePort(dst) {
-		if list, mark := n.external(p, src); len(list) > 0 {
+		if list, mark := n.external(p, src, n.in(&f)); len(list) > 0 {
 			return p, list, mark
 		}
 	}
@@ -199,13 +203,13 @@ func (p *Policy) internal() []Backend {
 
 // external is the list for traffic from src to any other address of the
 // service, and whether its source is masqueraded.
-func (n *node) external(p *Policy, src netip.Addr) ([]Backend, bool) {
+func (n *node) external(p *Policy, src netip.Addr, in string) ([]Backend, bool) {
 	switch {
 	case !p.HasEndpoints:
 		return nil, false
 	case !p.ExternalLocal:
 		return p.Cluster, true
-	case n.isPod(src):
+	case n.pods.isPod(wordsOf(src), in):
 		return p.Cluster, false
 	case n.isLocal(src):
 		return p.Cluster, true

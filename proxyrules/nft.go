@@ -295,8 +295,8 @@ func (w *nftText) setupRules() {
 	switch {
 	case n.masqueradeAll:
 		w.rule("services", w.ip, "daddr @cluster-ips", markRule, `comment "masquerade all clusterIP traffic"`)
-	case n.clusterCIDR.IsValid():
-		w.rule("services", w.ip, "daddr @cluster-ips", w.ip, "saddr !=", n.clusterCIDR.String(), markRule, `comment "masquerade clusterIP traffic from outside cluster"`)
+	case n.pods.exists():
+		w.rule("services", w.ip, "daddr @cluster-ips", n.pods.nft(w.ip, "!= "), markRule, `comment "masquerade clusterIP traffic from outside cluster"`)
 	}
 	w.rule("services", tuple+"service-ips")
 	w.rule("services", fib+dest, "meta l4proto . th dport vmap @service-nodeports")
@@ -435,8 +435,8 @@ func (w *nftText) external(p *Policy, names nftNames) {
 	if !p.ExternalLocal {
 		w.rule(names.external, markRule, `comment "masquerade"`)
 	} else {
-		if w.node.clusterCIDR.IsValid() {
-			w.rule(names.external, w.ip, "saddr", w.node.clusterCIDR.String(), "goto", names.cluster, `comment "short-circuit pod traffic"`)
+		if w.node.pods.exists() {
+			w.rule(names.external, w.node.pods.nft(w.ip, ""), "goto", names.cluster, `comment "short-circuit pod traffic"`)
 		}
 		w.rule(names.external, "fib saddr type local", markRule, `comment "masquerade local traffic"`)
 		w.rule(names.external, "fib saddr type local goto", names.cluster, `comment "short-circuit local traffic"`)

@@ -216,6 +216,12 @@ func (w *ruleWords) option(not bool) error {
 		return w.add(not, func(_ *Program, pk *packet) bool { return pk.protocol == proto })
 	case "-d", "-s":
 		return w.address(not, name == "-s")
+	case "-i":
+		pattern, prefix := strings.CutSuffix(w.next(), "+")
+		if pattern == "" {
+			return w.fail("-i", "expected the name of an interface")
+		}
+		return w.add(not, matchInterface(pattern, prefix))
 	case "--dport":
 		port, err := strconv.ParseUint(w.next(), 10, 16)
 		if err != nil {

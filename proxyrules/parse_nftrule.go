@@ -55,7 +55,7 @@ func (p *nftParser) statement(r *rule) error {
 	case "ip", "ip6":
 		return p.address(r, word)
 	case "iifname":
-		return p.fail(word, "a match on interfaces, which flows do not have")
+		return p.inputInterface(r)
 	case "numgen":
 		return p.numgen(r)
 	case "dnat":
@@ -99,6 +99,17 @@ func (p *nftParser) verdict(r *rule, word string) error {
 func (r *rule) match(m match) error {
 	r.matches = append(r.matches, m)
 	return nil
+}
+
+// inputInterface reads a name, or a pattern with a star at its end.
+func (p *nftParser) inputInterface(r *rule) error {
+	not := p.accept("!=")
+	pattern, prefix := strings.CutSuffix(p.next(), "*")
+	if pattern == "" || pattern == "\n" {
+		return p.fail("iifname", "expected the name of an interface")
+	}
+	m := matchInterface(pattern, prefix)
+	return r.match(func(prog *Program, pk *packet) bool { return m(prog, pk) != not })
 }
 
 func (p *nftParser) conntrack(r *rule) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Program is a rule text read back: chains and rules as the kernel would run
@@ -99,14 +100,32 @@ type packet struct {
 	port       uint16 // destination port
 	mark       uint32
 	dnat, masq bool
+	in         string // interface; "" in the output hook
 	env        *Environment
-	sources    map[netip.Prefix]bool // if not nil, collects what the source was compared with
+	seen       *comparisons // may be nil
+}
+
+// comparisons are what the rules that a flow met compared its origin with.
+type comparisons struct {
+	sources    map[netip.Prefix]bool
+	interfaces map[string]bool
 }
 
 // compared notes that the source was compared with a range.
 func (pk *packet) compared(p netip.Prefix) {
-	if pk.sources != nil {
-		pk.sources[p] = true
+	if pk.seen != nil {
+		pk.seen.sources[p] = true
+	}
+}
+
+// matchInterface is true for packets that came in on the interface, or with
+// prefix on any whose name begins so.
+func matchInterface(name string, prefix bool) match {
+	return func(_ *Program, pk *packet) bool {
+		if pk.seen != nil {
+			pk.seen.interfaces[name] = true
+		}
+		return pk.in == name || prefix && strings.HasPrefix(pk.in, name)
 	}
 }
 
@@ -139,10 +158,10 @@ func (p *Program) Run(f Flow, env Environment) ([]Outcome, error) {
 	return p.run(f, env, nil)
 }
 
-func (p *Program) run(f Flow, env Environment, sources map[netip.Prefix]bool) ([]Outcome, error) {
+func (p *Program) run(f Flow, env Environment, seen *comparisons) ([]Outcome, error) {
 	start := packet{
 		protocol: f.Protocol, src: f.Source.Addr().Unmap(), dst: f.Destination.Addr().Unmap(),
-		port: f.Destination.Port(), env: &env, sources: sources,
+		port: f.Destination.Port(), env: &env, seen: seen,
 	}
 	if !start.src.IsValid() || !start.dst.IsValid() {
 		return nil, fmt.Errorf("%w: %v to %v", ErrFlow, f.Source, f.Destination)
@@ -151,6 +170,8 @@ func (p *Program) run(f Flow, env Environment, sources map[netip.Prefix]bool) ([
 	first, fromNode := prerouting, env.isLocal(start.src)
 	if fromNode {
 		first = output
+	} else {
+		start.in = f.Interface
 	}
 	x.hook(first, start, 1, func(pk packet, prob float64) {
 		x.routed(pk, prob, fromNode)

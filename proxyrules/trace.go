@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // ErrFlow is returned by Trace for a flow that no packet can be: invalid
@@ -104,7 +105,21 @@ func (t *tracer) first(ok func(*Policy) bool) *Policy {
 
 // offCluster: the source is not a pod, as far as the node can tell.
 func (t *tracer) offCluster() bool {
-	return t.n.masqueradeAll || t.n.clusterCIDR.IsValid() && !t.n.clusterCIDR.Contains(t.src)
+	return t.n.masqueradeAll || t.n.pods.exists() && !t.isPod()
+}
+
+// isPod: the source is one, told by its address or by the way that it came.
+func (t *tracer) isPod() bool {
+	d := &t.n.pods
+	switch {
+	case d.iface == "":
+		return d.cidr.IsValid() && d.cidr.Contains(t.src)
+	case t.outbound:
+		return false // came in nowhere
+	case d.prefix:
+		return strings.HasPrefix(t.t.Flow.Interface, d.iface)
+	}
+	return t.t.Flow.Interface == d.iface
 }
 
 func (t *tracer) iptables() {
@@ -159,7 +174,7 @@ func (t *tracer) external(p *Policy) bool {
 		return true
 	}
 	switch {
-	case t.n.isPod(t.src):
+	case t.isPod():
 		t.why("externalTrafficPolicy Local, but the source is a pod of the cluster: short circuit to all backends")
 		t.spread(p, p.Cluster)
 	case t.outbound:

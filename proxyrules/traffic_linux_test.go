@@ -213,7 +213,10 @@ func (r *rig) link(t *testing.T, h *host, name, nodeIP, ip string) {
 func (r *rig) probe(t *testing.T, rules *proxyrules.RuleSet, from *host, proto proxyrules.Protocol, src, dst string) {
 	t.Helper()
 	source, to := netip.MustParseAddr(src), netip.MustParseAddrPort(dst)
-	trace, err := rules.Trace(proxyrules.Flow{Protocol: proto, Source: netip.AddrPortFrom(source, 40000), Destination: to})
+	trace, err := rules.Trace(proxyrules.Flow{
+		Protocol: proto, Source: netip.AddrPortFrom(source, 40000), Destination: to,
+		Interface: map[*host]string{r.client: "vc", r.b1: "vb1", r.b2: "vb2"}[from],
+	})
 	require.NoError(t, err)
 	what := fmt.Sprintf("%s %s %s → %s: %s %q", from.name, proto, src, dst, trace.Verdict, trace.Why)
 	if trace.Verdict != proxyrules.DNAT {
@@ -275,28 +278,65 @@ func TestKernelMovesPackets(t *testing.T) {
 	for _, l := range loaders {
 		t.Run(l.name, func(t *testing.T) {
 			r := newRig(t, l.tool)
-			services, slices := decode(t, trafficServices, strings.Join([]string{
-				trafficSlice("web", "node-a", "node-a"), trafficSlice("sticky", "node-a", "node-a"), trafficSlice("elocal", "node-a", "node-b"),
-				trafficSlice("nolocal", "node-b", "node-b"), trafficSlice("lbfw", "node-a", "node-a"),
-			}, ","))
-			cfg := proxyrules.Config{
-				NodeName: "node-a", NodeIPs: []netip.Addr{netip.MustParseAddr("192.168.0.2")}, Mode: l.mode,
-				ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("172.30.0.0/16")},
-			}
-			for _, ip := range []string{"10.0.1.1", "10.0.2.1", "198.51.100.1"} {
-				cfg.NodeIPs = append(cfg.NodeIPs, netip.MustParseAddr(ip))
-			}
+			services, slices := trafficObjects(t)
+			cfg := trafficConfig(l.mode)
+			cfg.ClusterCIDRs = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}
 			rules, err := proxyrules.Compile(cfg, services, slices)
 			require.NoError(t, err)
-			if l.mode == proxyrules.NFTables {
-				r.node.run(t, "nft -f -", rules.AppendNFT(nil))
-			} else {
-				r.node.run(t, l.tool+" --noflush --counters", rules.AppendIPTablesJumps(rules.AppendIPTables(nil)))
-			}
+			r.load(t, l.mode, l.tool, rules)
 			r.probes(t, rules)
 			r.affinity(t)
 			r.survival(t, l.mode, l.tool, cfg, rules, services, slices)
 		})
+	}
+}
+
+// The same flows, with pods told by the interface that they are behind.
+func TestKernelTellsPodsByInterface(t *testing.T) {
+	for _, l := range loaders {
+		t.Run(l.name, func(t *testing.T) {
+			r := newRig(t, l.tool)
+			services, slices := trafficObjects(t)
+			for _, c := range []proxyrules.Config{{BridgeInterface: "vb1"}, {InterfaceNamePrefix: "vb"}} {
+				cfg := trafficConfig(l.mode)
+				cfg.BridgeInterface, cfg.InterfaceNamePrefix = c.BridgeInterface, c.InterfaceNamePrefix
+				rules, err := proxyrules.Compile(cfg, services, slices)
+				require.NoError(t, err)
+				r.load(t, l.mode, l.tool, rules)
+				for _, dst := range []string{"172.30.0.10:80", "192.168.0.2:30082", "192.168.0.2:30083"} {
+					r.probe(t, rules, r.client, proxyrules.TCP, "192.168.0.100", dst)
+					r.probe(t, rules, r.b1, proxyrules.TCP, "10.0.1.10", dst)
+					r.probe(t, rules, r.b2, proxyrules.TCP, "10.0.2.10", dst)
+					r.probe(t, rules, r.node, proxyrules.TCP, "192.168.0.2", dst)
+				}
+				if l.mode == proxyrules.IPTables { // jumps must not be there twice
+					r.node.run(t, strings.TrimSuffix(l.tool, "-restore")+" -F\n"+strings.TrimSuffix(l.tool, "-restore")+" -t nat -F", nil)
+				}
+			}
+		})
+	}
+}
+
+func trafficObjects(t *testing.T) ([]proxyrules.Service, []proxyrules.EndpointSlice) {
+	return decode(t, trafficServices, strings.Join([]string{
+		trafficSlice("web", "node-a", "node-a"), trafficSlice("sticky", "node-a", "node-a"), trafficSlice("elocal", "node-a", "node-b"),
+		trafficSlice("nolocal", "node-b", "node-b"), trafficSlice("lbfw", "node-a", "node-a"),
+	}, ","))
+}
+
+func trafficConfig(mode proxyrules.Mode) proxyrules.Config {
+	cfg := proxyrules.Config{NodeName: "node-a", Mode: mode, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("172.30.0.0/16")}}
+	for _, ip := range []string{"192.168.0.2", "10.0.1.1", "10.0.2.1", "198.51.100.1"} {
+		cfg.NodeIPs = append(cfg.NodeIPs, netip.MustParseAddr(ip))
+	}
+	return cfg
+}
+
+func (r *rig) load(t *testing.T, mode proxyrules.Mode, tool string, rules *proxyrules.RuleSet) {
+	if mode == proxyrules.NFTables {
+		r.node.run(t, "nft -f -", rules.AppendNFT(nil))
+	} else {
+		r.node.run(t, tool+" --noflush --counters", rules.AppendIPTablesJumps(rules.AppendIPTables(nil)))
 	}
 }
 

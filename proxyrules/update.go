@@ -43,7 +43,7 @@ func Diff(from, to *RuleSet) *Update {
 // sameRules: the rules that do not depend on Services are the same.
 func sameRules(a, b *node) bool {
 	return a == b || a.family == b.family && a.mark == b.mark && a.masqueradeAll == b.masqueradeAll &&
-		a.clusterCIDR == b.clusterCIDR && a.localhostPorts == b.localhostPorts &&
+		a.pods == b.pods && a.tcpBeLiberal == b.tcpBeLiberal && a.localhostPorts == b.localhostPorts &&
 		(a.nodePorts == nil) == (b.nodePorts == nil) && slices.Equal(a.nodePortIPs, b.nodePortIPs) &&
 		slices.Equal(a.ips, b.ips) && slices.Equal(a.serviceCIDRs, b.serviceCIDRs)
 }

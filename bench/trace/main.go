@@ -9,6 +9,9 @@
 //	 "packets":[{"protocol":"TCP","sourceIP":"10.0.0.5","sourcePort":4000,
 //	             "destIP":"172.30.0.10","destPort":80}]}
 //
+// With bridgeInterface or interfaceNamePrefix in the config, in place of
+// clusterCIDRs, a packet's interface tells whether a pod sent it.
+//
 // and prints a line per packet with the verdict, the backends it may reach and
 // why. A state or packet that is refused gives a line with the key "error",
 // and exit status 1 in the end.
@@ -68,6 +71,10 @@ type config struct {
 	LocalhostNodePorts bool              `json:"localhostNodePorts"`
 	ServiceCIDRs       []string          `json:"serviceCIDRs"`
 	NodeLabels         map[string]string `json:"nodeLabels"` // accepted here too
+
+	BridgeInterface     string `json:"bridgeInterface"`
+	InterfaceNamePrefix string `json:"interfaceNamePrefix"`
+	TCPBeLiberal        bool   `json:"tcpBeLiberal"`
 }
 
 type packet struct {
@@ -76,6 +83,7 @@ type packet struct {
 	SourcePort uint16 `json:"sourcePort"`
 	DestIP     string `json:"destIP"`
 	DestPort   uint16 `json:"destPort"`
+	Interface  string `json:"interface"`
 }
 
 type answer struct {
@@ -181,7 +189,8 @@ func (s *state) compile() (*proxyrules.RuleSet, error) {
 	cfg := proxyrules.Config{
 		NodeName: s.NodeName, NodeLabels: s.NodeLabels, Family: s.Family, Mode: s.Mode,
 		MasqueradeAll: s.Config.MasqueradeAll, MasqueradeBit: s.Config.MasqueradeBit,
-		LocalhostNodePorts: s.Config.LocalhostNodePorts,
+		LocalhostNodePorts: s.Config.LocalhostNodePorts, TCPBeLiberal: s.Config.TCPBeLiberal,
+		BridgeInterface: s.Config.BridgeInterface, InterfaceNamePrefix: s.Config.InterfaceNamePrefix,
 	}
 	if cfg.NodeLabels == nil {
 		cfg.NodeLabels = s.Config.NodeLabels
@@ -236,5 +245,6 @@ func (p packet) flow() (proxyrules.Flow, error) {
 		Protocol:    proto,
 		Source:      netip.AddrPortFrom(src, p.SourcePort),
 		Destination: netip.AddrPortFrom(dst, p.DestPort),
+		Interface:   p.Interface,
 	}, nil
 }

@@ -35,6 +35,18 @@ func TestAnswers(t *testing.T) {
 	}, "\n"), out)
 }
 
+func TestPodsByInterface(t *testing.T) {
+	for _, c := range []struct{ config, in, want string }{
+		{`"bridgeInterface":"cni0"`, "cni0", `"masquerade":false`}, {`"bridgeInterface":"cni0"`, "eth0", `"masquerade":true`},
+		{`"interfaceNamePrefix":"cn"`, "cni7", `"masquerade":false`}, {`"interfaceNamePrefix":"cn"`, "eth0", `"masquerade":true`},
+	} {
+		out, refused := answer1(t, `{`+strings.Replace(services, `"clusterCIDRs":["10.0.0.0/16"]`, c.config, 1)+`,"packets":[`+
+			`{"protocol":"TCP","sourceIP":"10.0.9.9","sourcePort":4000,"destIP":"172.30.0.10","destPort":80,"interface":"`+c.in+`"}]}`)
+		require.False(t, refused, out)
+		require.Contains(t, out, c.want)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for in, want := range map[string]string{
 		`{"services":5}`:                      `{"state":0,"error":"json: cannot unmarshal number`,

@@ -93,6 +93,10 @@ func (g *generator) config(mode proxyrules.Mode) {
 	}
 	c.MasqueradeAll = g.chance(10)
 	c.LocalhostNodePorts = g.chance(40)
+	if g.chance(20) {
+		g.byInterface(c)
+	}
+	c.TCPBeLiberal = g.chance(20)
 	if g.chance(60) {
 		c.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix(g.serviceCIDR)}
 	}
@@ -102,6 +106,19 @@ func (g *generator) config(mode proxyrules.Mode) {
 		if g.chance(30) {
 			c.NodePortAddresses = append(c.NodePortAddresses, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 		}
+	}
+}
+
+// podInterface is the name of an interface that pods are behind.
+const podInterface = "cni0"
+
+// byInterface tells pods by interface and not by address.
+func (g *generator) byInterface(c *proxyrules.Config) {
+	c.ClusterCIDRs = nil
+	if g.chance(50) {
+		c.BridgeInterface = podInterface
+	} else {
+		c.InterfaceNamePrefix = "cni"
 	}
 }
 
@@ -296,12 +313,13 @@ func (g *generator) endpoint(slice, hints, ready int) proxyrules.Endpoint {
 
 // Flows returns n flows at the boundaries of the state: every address that a
 // Service has with its port and the ports next to it, from every kind of
-// source, in random order.
+// source and interface, in random order.
 func Flows(s State, seed uint64, n int) []proxyrules.Flow {
 	rng := rand.New(rand.NewPCG(seed, 0xf1))
 	p := plans[s.Config.Family]
 	sources, destinations := s.sources(p), s.destinations(p)
 	protocols := []proxyrules.Protocol{proxyrules.TCP, proxyrules.UDP, proxyrules.SCTP}
+	interfaces := []string{podInterface, "cni1", "eth0", "cn"}
 	out := make([]proxyrules.Flow, n)
 	for i := range out {
 		d := destinations[rng.IntN(len(destinations))]
@@ -317,6 +335,7 @@ func Flows(s State, seed uint64, n int) []proxyrules.Flow {
 			Protocol:    proto,
 			Source:      netip.AddrPortFrom(sources[rng.IntN(len(sources))], uint16(1024+rng.IntN(60000))),
 			Destination: netip.AddrPortFrom(d.Addr(), port),
+			Interface:   interfaces[rng.IntN(len(interfaces))],
 		}
 	}
 	return out

@@ -35,6 +35,8 @@ type settings struct {
 	nodeIPs            []net.IP
 	nodeLabels         map[string]string
 	clusterCIDR        string
+	bridge, prefix     string // interfaces of pods
+	tcpBeLiberal       bool
 	masqueradeAll      bool
 	nodePortAddresses  []string
 	localhostNodePorts bool
@@ -45,6 +47,7 @@ func settingsOf(c proxyrules.Config) settings {
 	s := settings{
 		family: v1.IPFamily(c.Family), nodeName: c.NodeName, nodeLabels: c.NodeLabels,
 		masqueradeAll: c.MasqueradeAll, localhostNodePorts: c.LocalhostNodePorts,
+		bridge: c.BridgeInterface, prefix: c.InterfaceNamePrefix, tcpBeLiberal: c.TCPBeLiberal,
 	}
 	for _, ip := range c.NodeIPs {
 		s.nodeIPs = append(s.nodeIPs, net.IP(ip.AsSlice()))
@@ -73,10 +76,15 @@ func (s *settings) nodeIP() net.IP {
 }
 
 func (s *settings) detector() proxyutil.LocalTrafficDetector {
-	if s.clusterCIDR == "" {
-		return proxyutil.NewNoOpLocalDetector()
+	switch {
+	case s.bridge != "":
+		return proxyutil.NewDetectLocalByBridgeInterface(s.bridge)
+	case s.prefix != "":
+		return proxyutil.NewDetectLocalByInterfaceNamePrefix(s.prefix)
+	case s.clusterCIDR != "":
+		return proxyutil.NewDetectLocalByCIDR(s.clusterCIDR)
 	}
-	return proxyutil.NewDetectLocalByCIDR(s.clusterCIDR)
+	return proxyutil.NewNoOpLocalDetector()
 }
 
 // InterfaceAddrs makes settings the network interfaces of the node.
@@ -155,7 +163,7 @@ func common(p any, s *settings) {
 // newIPTables makes kube-proxy's iptables proxier, writing to restorer.
 func newIPTables(s *settings, restorer *restorer) (*iptables.Proxier, error) {
 	restorer.v6 = s.family == v1.IPv6Protocol
-	p, err := iptables.NewProxier(quiet(), s.family, restorer, sysctls{}, syncPeriod, 0,
+	p, err := iptables.NewProxier(quiet(), s.family, restorer, sysctls{s.tcpBeLiberal}, syncPeriod, 0,
 		s.masqueradeAll, s.localhostNodePorts && !restorer.v6, masqueradeBit, s.detector(), s.nodeName, s.nodeIP(),
 		nil, nil, s.nodePortAddresses, false)
 	if err != nil {
@@ -241,12 +249,17 @@ func emptyNFT(p *nftables.Proxier, s *settings) {
 	set(p, "needFullSync", true)
 }
 
-// sysctls answers 0 to everything, so that the rule against INVALID packets
-// is made.
-type sysctls struct{}
+// sysctls answers 0 to everything but the one setting that changes rules.
+type sysctls struct{ tcpBeLiberal bool }
 
-func (sysctls) GetSysctl(string) (int, error) { return 0, nil }
-func (sysctls) SetSysctl(string, int) error   { return nil }
+func (s sysctls) GetSysctl(name string) (int, error) {
+	if s.tcpBeLiberal && strings.HasSuffix(name, "nf_conntrack_tcp_be_liberal") {
+		return 1, nil
+	}
+	return 0, nil
+}
+
+func (sysctls) SetSysctl(string, int) error { return nil }
 
 // restorer keeps what iptables would have been told.
 type restorer struct {
