@@ -65,7 +65,7 @@ func (c *Cycle) changes(n *NodeInfo) []Change {
 // nominated to it.
 func (c *Cycle) keptRoom(n *NodeInfo) []Change {
 	var names []string
-	for _, p := range c.cache.nominated.pods[n.Name] {
+	for _, p := range c.cache.nominated.pods.m[n.Name] {
 		if p.Priority >= c.Pod.Priority && p.key != c.Pod.key {
 			names = append(names, p.Name())
 		}

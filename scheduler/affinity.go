@@ -136,7 +136,7 @@ func (c *Cycle) unroll(terms []affinityTerm, fixed bool) []affinityTerm {
 			out = slices.Clone(terms)
 		}
 		names := slices.Clone(t.names)
-		for name, labels := range c.cache.namespaces {
+		for name, labels := range c.cache.namespaces.m {
 			if t.namespaces.Matches(labels) {
 				names = append(names, name)
 			}

@@ -343,9 +343,9 @@ type nominatedPlace struct {
 func (c *Cache) assumeNominated(p *PodInfo, node string) (nominatedPlace, error) {
 	var place nominatedPlace
 	c.mu.RLock()
-	if to, ok := c.nominated.node[p.key]; ok {
-		at := slices.IndexFunc(c.nominated.pods[to], func(q *PodInfo) bool { return q.key == p.key })
-		place = nominatedPlace{c.nominated.pods[to][at], to, at}
+	if to, ok := c.nominated.node.m[p.key]; ok {
+		at := slices.IndexFunc(c.nominated.pods.m[to], func(q *PodInfo) bool { return q.key == p.key })
+		place = nominatedPlace{c.nominated.pods.m[to][at], to, at}
 	}
 	c.mu.RUnlock()
 	return place, c.AssumePod(p, node)
@@ -356,15 +356,15 @@ func (c *Cache) assumeNominated(p *PodInfo, node string) (nominatedPlace, error)
 func (c *Cache) forgetNominated(p *PodInfo, place nominatedPlace) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	state := c.pods[p.key]
+	state := c.pod(p.key)
 	if state == nil || state.info != p || !state.assumed {
 		return
 	}
 	c.forget(p.key, state)
-	if _, again := c.nominated.node[p.key]; again || place.info == nil {
+	if _, again := c.nominated.node.m[p.key]; again || place.info == nil {
 		return
 	}
-	put(&c.nominated.node, p.key, place.node)
-	pods := c.nominated.pods[place.node]
-	put(&c.nominated.pods, place.node, slices.Insert(slices.Clip(pods), min(place.at, len(pods)), place.info))
+	c.nominated.node.put(p.key, place.node)
+	pods := c.nominated.pods.m[place.node]
+	c.nominated.pods.put(place.node, slices.Insert(slices.Clip(pods), min(place.at, len(pods)), place.info))
 }

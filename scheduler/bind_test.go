@@ -215,11 +215,11 @@ func stateOf(c *Cache) string {
 		fmt.Fprintln(&b, requested, n.NonZeroCPUMilli, n.NonZeroMemoryBytes, n.ports, n.claims)
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(c.pods), func(a, b podKey) int { return strings.Compare(a.String(), b.String()) }) {
-		fmt.Fprintln(&b, key, c.pods[key].node.Name, c.pods[key].assumed)
+		fmt.Fprintln(&b, key, c.pods[key].node, c.pods[key].assumed)
 	}
-	fmt.Fprintln(&b, c.nominated.node)
-	for _, node := range slices.Sorted(maps.Keys(c.nominated.pods)) {
-		fmt.Fprintln(&b, node, podNames(c.nominated.pods[node]))
+	fmt.Fprintln(&b, c.nominated.node.m)
+	for _, node := range slices.Sorted(maps.Keys(c.nominated.pods.m)) {
+		fmt.Fprintln(&b, node, podNames(c.nominated.pods.m[node]))
 	}
 	return b.String()
 }

@@ -2,9 +2,8 @@ package scheduler
 
 import (
 	"errors"
+	"slices"
 	"sync"
-
-	"github.com/orchcore/orchcore/selector"
 )
 
 // Cache is what the scheduler knows of the cluster: nodes, the pods on them,
@@ -25,13 +24,17 @@ import (
 type Cache struct {
 	config CacheConfig
 
-	mu    sync.RWMutex
+	mu sync.RWMutex
+	// nodes and pods by name; in a fork what differs from its base, nil being
+	// what is gone. They are read through node and pod.
 	nodes map[string]*NodeInfo
 	pods  map[podKey]*podState
 	order nodeOrder
-	// list is order as it was dealt out for the last decision; stale says that
-	// nodes have come, gone or moved since.
+	// list is order as it was dealt out for the last decision, and at the
+	// place in it by slot; stale says that nodes have come, gone or moved
+	// since.
 	list  []*NodeInfo
+	at    []int32
 	stale bool
 	// dirty are the nodes whose images are older than their last change.
 	dirty []*NodeInfo
@@ -40,13 +43,10 @@ type Cache struct {
 	slots   int32
 	freed   []int32
 	changes changeLog
+	objects
 
-	images     map[string]clusterImage
-	namespaces map[string]selector.Labels
-	owners     ownerIndex
-	storage    storageIndex
-	budgets    map[podKey]*disruptionBudget
-	nominated  nominations
+	// fork is what makes this the Cache of a Fork; nil otherwise.
+	fork *overlay
 }
 
 // CacheConfig says how a Cache treats its input. The zero value is strict.
@@ -60,10 +60,10 @@ type CacheConfig struct {
 	Unvalidated bool
 }
 
-// podState is a pod in the Cache.
+// podState is a pod in the Cache, immutable.
 type podState struct {
 	info    *PodInfo
-	node    *NodeInfo
+	node    string
 	assumed bool
 	// reserved is what was decided about the claims of an assumed pod; nil
 	// when nothing was.
@@ -73,13 +73,37 @@ type podState struct {
 // NewCache returns an empty Cache.
 func NewCache(config CacheConfig) *Cache {
 	return &Cache{
-		config:     config,
-		nodes:      make(map[string]*NodeInfo),
-		pods:       make(map[podKey]*podState),
-		images:     make(map[string]clusterImage),
-		namespaces: make(map[string]selector.Labels),
-		budgets:    make(map[podKey]*disruptionBudget),
+		config: config,
+		nodes:  make(map[string]*NodeInfo),
+		pods:   make(map[podKey]*podState),
 	}
+}
+
+// node returns a node, nil if it is not known. Its Node is nil while only pods
+// on it are.
+func (c *Cache) node(name string) *NodeInfo {
+	n, ok := c.nodes[name]
+	if !ok && c.fork != nil {
+		return c.fork.base.node(name)
+	}
+	return n
+}
+
+// setNode puts a new node, or the copy of one, into its place.
+func (c *Cache) setNode(n *NodeInfo) {
+	if c.fork != nil {
+		c.fork.noteNode(c, n.Name)
+	}
+	c.nodes[n.Name] = n
+}
+
+// own returns the node in a form that may be changed. Only the nodes of a fork
+// have another one, so that n must not be used any more.
+func (c *Cache) own(n *NodeInfo) *NodeInfo {
+	if c.fork == nil || n.epoch == c.fork.epoch {
+		return n
+	}
+	return c.fork.ownNode(c, n)
 }
 
 // AddNode adds a node. Pods that are known on it already count from now on.
@@ -89,16 +113,21 @@ func (c *Cache) AddNode(node *Node) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.nodes[node.Name]
-	if n != nil && n.Node != nil {
+	return c.addNode(node)
+}
+
+func (c *Cache) addNode(node *Node) error {
+	n := c.node(node.Name)
+	switch {
+	case n == nil:
+		n = c.newNode(node.Name)
+	case n.Node != nil:
 		return &InputError{Object: "node " + node.Name, Field: "metadata.name", Value: node.Name, Err: ErrExists}
 	}
-	if n == nil {
-		n = c.newNode(node.Name)
-	}
+	n = c.own(n)
 	n.setNode(node)
 	c.addImages(n)
-	c.order.add(zoneKey(node.Labels), n)
+	c.order.add(zoneKey(node.Labels), n.Name)
 	c.listChanged()
 	c.redefined(n)
 	return nil
@@ -112,7 +141,7 @@ func (c *Cache) newNode(name string) *NodeInfo {
 	} else {
 		c.slots++
 	}
-	c.nodes[name] = n
+	c.setNode(n)
 	return n
 }
 
@@ -150,13 +179,18 @@ func (c *Cache) UpdateNode(node *Node) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.nodes[node.Name]
+	return c.updateNode(node)
+}
+
+func (c *Cache) updateNode(node *Node) error {
+	n := c.node(node.Name)
 	if n == nil || n.Node == nil {
-		return &InputError{Object: "node " + node.Name, Field: "metadata.name", Value: node.Name, Err: ErrUnknownNode}
+		return unknownNode(node.Name)
 	}
+	n = c.own(n)
 	if from, to := zoneKey(n.Node.Labels), zoneKey(node.Labels); from != to {
-		c.order.remove(from, n)
-		c.order.add(to, n)
+		c.order.remove(from, n.Name)
+		c.order.add(to, n.Name)
 		c.listChanged()
 	}
 	c.dropImages(n)
@@ -171,11 +205,16 @@ func (c *Cache) UpdateNode(node *Node) error {
 func (c *Cache) RemoveNode(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.nodes[name]
+	return c.removeNode(name)
+}
+
+func (c *Cache) removeNode(name string) error {
+	n := c.node(name)
 	if n == nil || n.Node == nil {
-		return &InputError{Object: "node " + name, Field: "metadata.name", Value: name, Err: ErrUnknownNode}
+		return unknownNode(name)
 	}
-	c.order.remove(zoneKey(n.Node.Labels), n)
+	n = c.own(n)
+	c.order.remove(zoneKey(n.Node.Labels), n.Name)
 	c.listChanged()
 	c.dropImages(n)
 	n.Node = nil
@@ -186,208 +225,26 @@ func (c *Cache) RemoveNode(name string) error {
 
 // dropIfEmpty forgets a removed node once its last pod is gone.
 func (c *Cache) dropIfEmpty(n *NodeInfo) {
-	if n.Node == nil && len(n.Pods) == 0 {
+	if n.Node != nil || len(n.Pods) > 0 {
+		return
+	}
+	if c.fork != nil {
+		c.fork.noteNode(c, n.Name)
+		c.nodes[n.Name] = nil
+	} else {
 		delete(c.nodes, n.Name)
-		c.freed = append(c.freed, n.slot)
 	}
-}
-
-// AddPod adds a pod that is bound to spec.nodeName. If the pod is assumed this
-// confirms it, on the node that the object names. A pod whose phase is
-// Succeeded or Failed uses nothing, and is dropped.
-func (c *Cache) AddPod(pod *Pod) error {
-	p, err := c.compileBound(pod)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	state := c.pods[p.key]
-	if state != nil && !state.assumed {
-		return inputError(p, "metadata.name", pod.Name, ErrExists)
-	}
-	return c.place(p, state)
-}
-
-// UpdatePod replaces a bound pod. When it has ended (phase Succeeded or
-// Failed) the pod is dropped.
-func (c *Cache) UpdatePod(pod *Pod) error {
-	p, err := c.compileBound(pod)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	state := c.pods[p.key]
-	if state == nil {
-		if p.ended() {
-			return nil
-		}
-		return inputError(p, "metadata.name", pod.Name, ErrUnknownPod)
-	}
-	if have := state.info.Pod.UID; have != pod.UID {
-		return &InputError{Object: p.object(), Field: "metadata.uid", Value: pod.UID, Want: have, Err: ErrExists}
-	}
-	return c.place(p, state)
-}
-
-// place books a bound pod, in place of the state it had, if any.
-func (c *Cache) place(p *PodInfo, had *podState) error {
-	if p.ended() {
-		if had != nil {
-			c.drop(p.key, had)
-		}
-		return nil
-	}
-	n, err := c.nodeFor(p, p.Pod.Spec.NodeName)
-	if err != nil {
-		return err
-	}
-	if had != nil {
-		had.node.removePod(had.info)
-		c.touched(had.node)
-	}
-	n.addPod(p)
-	c.touched(n)
-	c.pods[p.key] = &podState{info: p, node: n}
-	if had != nil && had.node != n {
-		c.dropIfEmpty(had.node)
-	}
-	c.unnominate(p.key)
-	return nil
-}
-
-// nodeFor finds the node that a pod names.
-func (c *Cache) nodeFor(p *PodInfo, name string) (*NodeInfo, error) {
-	n := c.nodes[name]
-	if n == nil {
-		if !c.config.HoldUnknownNodes {
-			return nil, inputError(p, "spec.nodeName", name, ErrUnknownNode)
-		}
-		n = c.newNode(name)
-	}
-	return n, nil
-}
-
-// RemovePod removes a bound pod.
-func (c *Cache) RemovePod(namespace, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := podKey{orDefault(namespace), name}
-	state := c.pods[key]
-	switch {
-	case state == nil:
-		return stateError(key, ErrUnknownPod)
-	case state.assumed:
-		return stateError(key, ErrAssumed)
-	}
-	c.drop(key, state)
-	return nil
-}
-
-func (c *Cache) drop(key podKey, state *podState) {
-	state.node.removePod(state.info)
-	c.touched(state.node)
-	delete(c.pods, key)
-	c.dropIfEmpty(state.node)
-}
-
-// Assume books a pending pod on a node until Confirm, AddPod or Forget.
-func (c *Cache) Assume(pod *Pod, node string) error {
-	p, err := c.compile(pod)
-	if err != nil {
-		return err
-	}
-	return c.AssumePod(p, node)
-}
-
-// AssumePod is Assume for a pod that is compiled already.
-func (c *Cache) AssumePod(p *PodInfo, node string) error {
-	if want := p.Pod.Spec.NodeName; want != "" && want != node {
-		return &InputError{Object: p.object(), Field: "spec.nodeName", Value: want, Want: node}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pods[p.key] != nil {
-		return inputError(p, "metadata.name", p.Pod.Name, ErrExists)
-	}
-	n := c.nodes[node]
-	if n == nil || n.Node == nil {
-		return inputError(p, "spec.nodeName", node, ErrUnknownNode)
-	}
-	reserved := c.reserveVolumes(p, n)
-	n.addPod(p)
-	c.touched(n)
-	c.pods[p.key] = &podState{info: p, node: n, assumed: true, reserved: reserved}
-	c.unnominate(p.key)
-	return nil
-}
-
-// Confirm turns an assumed pod into a bound one.
-func (c *Cache) Confirm(namespace, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	state, err := c.assumed(podKey{orDefault(namespace), name})
-	if err != nil {
-		return err
-	}
-	// Booked anew, as AddPod does with the object that is observed: the two
-	// must leave the same pod order and image counts behind.
-	state.node.removePod(state.info)
-	state.node.addPod(state.info)
-	c.touched(state.node)
-	state.assumed = false
-	return nil
-}
-
-// Forget undoes Assume.
-func (c *Cache) Forget(namespace, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := podKey{orDefault(namespace), name}
-	state, err := c.assumed(key)
-	if err != nil {
-		return err
-	}
-	c.forget(key, state)
-	return nil
-}
-
-func (c *Cache) forget(key podKey, state *podState) {
-	c.releaseVolumes(state.reserved)
-	c.drop(key, state)
-}
-
-func (c *Cache) assumed(key podKey) (*podState, error) {
-	state := c.pods[key]
-	switch {
-	case state == nil:
-		return nil, stateError(key, ErrUnknownPod)
-	case !state.assumed:
-		return nil, stateError(key, ErrNotAssumed)
-	}
-	return state, nil
-}
-
-// PodNode returns the node the pod is bound to or assumed on.
-func (c *Cache) PodNode(namespace, name string) (node string, assumed, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	state := c.pods[podKey{orDefault(namespace), name}]
-	if state == nil {
-		return "", false, false
-	}
-	return state.node.Name, state.assumed, true
+	c.freed = append(slices.Clip(c.freed), n.slot)
 }
 
 // Len returns the number of nodes, and of pods on them or assumed.
 func (c *Cache) Len() (nodes, pods int) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	for _, z := range c.order.zones {
-		nodes += len(z.nodes)
+	if c.fork != nil {
+		return c.order.len(), c.fork.pods
 	}
-	return nodes, len(c.pods)
+	return c.order.len(), len(c.pods)
 }
 
 // Nodes returns the names of all nodes in the order in which the next decision
@@ -406,17 +263,35 @@ func (c *Cache) Nodes() []string {
 // upstream's snapshot does at the start of a cycle. The lock is held.
 func (c *Cache) refresh() []*NodeInfo {
 	if c.stale {
+		if c.fork != nil {
+			c.fork.noteList(c)
+		}
 		c.list, c.stale = c.scanOrder(), false
+		c.at = make([]int32, c.slots)
 		for i, n := range c.list {
-			n.at = i
+			c.at[n.slot] = int32(i)
 		}
 	}
-	for i, n := range c.dirty {
+	if len(c.dirty) == 0 {
+		return c.list
+	}
+	for _, n := range c.dirty {
+		if c.fork != nil {
+			if n = c.node(n.Name); n == nil {
+				continue
+			}
+			n = c.own(n)
+		}
 		if n.Node != nil {
 			c.refreshImages(n)
 		}
-		n.dirty, c.dirty[i] = false, nil
+		n.dirty = false
 	}
+	if c.fork != nil {
+		c.dirty = nil // not this one's own
+		return c.list
+	}
+	clear(c.dirty)
 	c.dirty = c.dirty[:0]
 	return c.list
 }
@@ -429,40 +304,22 @@ func (c *Cache) scanOrder() []*NodeInfo {
 	if !c.stale {
 		return c.list
 	}
-	dealt := c.order.appendTo(make([]*NodeInfo, 0, len(c.nodes)))
+	dealt := make([]*NodeInfo, 0, c.order.len())
+	for name := range c.order.all() {
+		dealt = append(dealt, c.node(name))
+	}
 	if len(dealt) != len(c.list) {
 		return dealt
 	}
 	kept := make([]*NodeInfo, len(c.list))
 	for i, old := range c.list {
-		n := c.nodes[old.Name]
+		n := c.node(old.Name)
 		if n == nil || n.Node == nil {
 			return dealt
 		}
 		kept[i] = n
 	}
 	return kept
-}
-
-// compile validates and compiles a pod.
-func (c *Cache) compile(pod *Pod) (*PodInfo, error) {
-	if pod == nil {
-		return nil, errors.New("pod is nil")
-	}
-	if !c.config.Unvalidated {
-		if err := ValidatePod(pod); err != nil {
-			return nil, err
-		}
-	}
-	return compilePod(pod)
-}
-
-func (c *Cache) compileBound(pod *Pod) (*PodInfo, error) {
-	p, err := c.compile(pod)
-	if err == nil && pod.Spec.NodeName == "" {
-		err = &InputError{Object: p.object(), Field: "spec.nodeName", Want: "a node: the pod is not bound"}
-	}
-	return p, err
 }
 
 func (c *Cache) checkNode(node *Node) error {
@@ -478,17 +335,6 @@ func (c *Cache) checkNode(node *Node) error {
 	return ValidateNode(node)
 }
 
-func inputError(p *PodInfo, field, value string, err error) error {
-	return &InputError{Object: p.object(), Field: field, Value: value, Err: err}
-}
-
-func stateError(key podKey, err error) error {
-	return &InputError{Object: "pod " + key.String(), Field: "metadata.name", Value: key.name, Err: err}
-}
-
-func orDefault(namespace string) string {
-	if namespace == "" {
-		return defaultNamespace
-	}
-	return namespace
+func unknownNode(name string) error {
+	return &InputError{Object: "node " + name, Field: "metadata.name", Value: name, Err: ErrUnknownNode}
 }

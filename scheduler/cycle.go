@@ -55,7 +55,7 @@ func (c *Cycle) Load(key any) any { return c.values[key] }
 // NamespaceLabels returns the labels of a namespace; ok is false when it is
 // not known.
 func (c *Cycle) NamespaceLabels(name string) (labels selector.Labels, ok bool) {
-	labels, ok = c.cache.namespaces[name]
+	labels, ok = c.cache.namespaces.m[name]
 	return labels, ok
 }
 

@@ -73,9 +73,9 @@ func (c *Cache) DrainPlan(node string, options qos.DrainOptions, budgets []*qos.
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	n := c.nodes[node]
+	n := c.node(node)
 	if n == nil || n.Node == nil {
-		return nil, &InputError{Object: "node " + node, Field: "metadata.name", Value: node, Err: ErrUnknownNode}
+		return nil, unknownNode(node)
 	}
 	var pods []*qos.Pod
 	for _, p := range n.Pods {
@@ -149,11 +149,11 @@ func (s *Scheduler) AdmitOn(pod *Pod, node string) (Status, error) {
 	cache := s.config.Cache
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
-	n := cache.nodes[node]
+	n := cache.node(node)
 	switch {
 	case n == nil || n.Node == nil:
 		return Status{}, inputError(p, "spec.nodeName", node, ErrUnknownNode)
-	case cache.pods[p.key] != nil:
+	case cache.pod(p.key) != nil:
 		return Status{}, inputError(p, "metadata.name", pod.Name, ErrExists)
 	}
 	s.cycle.begin(s, profile, p, cache.refresh())

@@ -43,8 +43,9 @@ type NodeInfo struct {
 	// generation and redefined are the change clock of the Cache at the last
 	// change of the node, and of its Node object.
 	generation, redefined uint64
-	// at is the node's place in the scan order of the last decision.
-	at int
+	// epoch is the part of a fork's life in which this copy of the node may be
+	// changed; 0 outside forks.
+	epoch uint64
 }
 
 // imageState is what ImageLocality knows about an image on a node.

@@ -4,29 +4,29 @@ import "slices"
 
 // nominations are pending pods for which room is being made on a node.
 type nominations struct {
-	node map[podKey]string     // where each pod is nominated to
-	pods map[string][]*PodInfo // by node, in order of nomination; the lists are immutable
+	node table[podKey, string]     // where each pod is nominated to
+	pods table[string, []*PodInfo] // by node, in order of nomination; the lists are immutable
 }
 
 func (n *nominations) add(p *PodInfo, node string) {
 	n.drop(p.key)
-	put(&n.node, p.key, node)
-	put(&n.pods, node, append(slices.Clip(n.pods[node]), p))
+	n.node.put(p.key, node)
+	n.pods.put(node, append(slices.Clip(n.pods.get(node)), p))
 }
 
 // drop says whether there was a nomination to end.
 func (n *nominations) drop(key podKey) bool {
-	node, ok := n.node[key]
+	node, ok := n.node.m[key]
 	if !ok {
 		return false
 	}
-	delete(n.node, key)
-	rest := slices.DeleteFunc(slices.Clone(n.pods[node]), func(p *PodInfo) bool { return p.key == key })
+	n.node.drop(key)
+	rest := slices.DeleteFunc(slices.Clone(n.pods.get(node)), func(p *PodInfo) bool { return p.key == key })
 	if len(rest) == 0 {
-		delete(n.pods, node)
+		n.pods.drop(node)
 		return true
 	}
-	n.pods[node] = rest
+	n.pods.put(node, rest)
 	return true
 }
 
@@ -45,7 +45,7 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pods[p.key] != nil {
+	if c.pod(p.key) != nil {
 		return inputError(p, "metadata.name", pod.Name, ErrExists)
 	}
 	if len(pod.Spec.SchedulingGates) > 0 {
@@ -74,12 +74,12 @@ func (c *Cache) unnominate(key podKey) {
 // to the node which are at least as important as this one, or nil if there are
 // none.
 func (c *Cycle) withNominated(n *NodeInfo) (*Cycle, *NodeInfo) {
-	if len(c.cache.nominated.pods) == 0 {
+	if len(c.cache.nominated.pods.m) == 0 {
 		return nil, nil
 	}
 	var with *Cycle
 	var node *NodeInfo
-	for _, p := range c.cache.nominated.pods[n.Name] {
+	for _, p := range c.cache.nominated.pods.m[n.Name] {
 		if p.Priority < c.Pod.Priority || p.key == c.Pod.key {
 			continue
 		}

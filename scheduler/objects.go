@@ -10,10 +10,10 @@ import (
 // ownerIndex holds the objects whose selectors group pods for the default
 // topology spread.
 type ownerIndex struct {
-	services     map[podKey]*Service
-	controllers  map[podKey]*ReplicationController
-	replicaSets  map[podKey]selector.Selector
-	statefulSets map[podKey]selector.Selector
+	services     table[podKey, *Service]
+	controllers  table[podKey, *ReplicationController]
+	replicaSets  table[podKey, selector.Selector]
+	statefulSets table[podKey, selector.Selector]
 }
 
 // SetNamespace adds or replaces a namespace.
@@ -23,7 +23,7 @@ func (c *Cache) SetNamespace(ns *Namespace) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.namespaces[ns.Name] = selector.NewLabels(ns.Labels)
+	c.namespaces.put(ns.Name, selector.NewLabels(ns.Labels))
 	c.changes.mark(&c.changes.namespaces)
 	return nil
 }
@@ -32,7 +32,7 @@ func (c *Cache) SetNamespace(ns *Namespace) error {
 func (c *Cache) RemoveNamespace(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.namespaces, name)
+	c.namespaces.drop(name)
 	c.changes.mark(&c.changes.namespaces)
 }
 
@@ -43,7 +43,7 @@ func (c *Cache) SetService(s *Service) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.owners.services, keyOf(&s.ObjectMeta), s)
+	c.owners.services.put(keyOf(&s.ObjectMeta), s)
 	c.changes.mark(&c.changes.owners)
 	return nil
 }
@@ -52,7 +52,7 @@ func (c *Cache) SetService(s *Service) error {
 func (c *Cache) RemoveService(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owners.services, podKey{orDefault(namespace), name})
+	c.owners.services.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.owners)
 }
 
@@ -63,7 +63,7 @@ func (c *Cache) SetReplicationController(rc *ReplicationController) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.owners.controllers, keyOf(&rc.ObjectMeta), rc)
+	c.owners.controllers.put(keyOf(&rc.ObjectMeta), rc)
 	c.changes.mark(&c.changes.owners)
 	return nil
 }
@@ -73,7 +73,7 @@ func (c *Cache) SetReplicationController(rc *ReplicationController) error {
 func (c *Cache) RemoveReplicationController(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owners.controllers, podKey{orDefault(namespace), name})
+	c.owners.controllers.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.owners)
 }
 
@@ -89,7 +89,7 @@ func (c *Cache) SetReplicaSet(rs *ReplicaSet) error {
 func (c *Cache) RemoveReplicaSet(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owners.replicaSets, podKey{orDefault(namespace), name})
+	c.owners.replicaSets.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.owners)
 }
 
@@ -105,11 +105,11 @@ func (c *Cache) SetStatefulSet(ss *StatefulSet) error {
 func (c *Cache) RemoveStatefulSet(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owners.statefulSets, podKey{orDefault(namespace), name})
+	c.owners.statefulSets.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.owners)
 }
 
-func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *ObjectMeta, ls *selector.LabelSelector) error {
+func (c *Cache) setWorkload(t *table[podKey, selector.Selector], kind string, meta *ObjectMeta, ls *selector.LabelSelector) error {
 	if meta.Name == "" {
 		return nameMissing(kind)
 	}
@@ -119,7 +119,7 @@ func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(m, keyOf(meta), sel)
+	t.put(keyOf(meta), sel)
 	c.changes.mark(&c.changes.owners)
 	return nil
 }
@@ -130,7 +130,7 @@ func (c *Cache) setWorkload(m *map[podKey]selector.Selector, kind string, meta *
 // that select the pod cannot contradict each other.
 func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
 	merged := make(map[string]string)
-	for key, s := range o.services {
+	for key, s := range o.services.m {
 		// A service without selector selects nothing.
 		if key.namespace != p.Namespace || s.Spec.Selector == nil {
 			continue
@@ -147,21 +147,21 @@ func (o *ownerIndex) defaultSelector(p *PodInfo) selector.Selector {
 	key := podKey{p.Namespace, owner.Name}
 	switch (OwnerReference{APIVersion: owner.APIVersion, Kind: owner.Kind}) {
 	case OwnerReference{APIVersion: "v1", Kind: "ReplicationController"}:
-		if rc := o.controllers[key]; rc != nil {
+		if rc := o.controllers.get(key); rc != nil {
 			// Its selector overrides the services' key by key.
 			maps.Copy(merged, rc.Spec.Selector)
 			return selector.FromMap(merged)
 		}
 	case OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet"}:
-		return withRequirements(sel, o.replicaSets, key)
+		return withRequirements(sel, &o.replicaSets, key)
 	case OwnerReference{APIVersion: "apps/v1", Kind: "StatefulSet"}:
-		return withRequirements(sel, o.statefulSets, key)
+		return withRequirements(sel, &o.statefulSets, key)
 	}
 	return sel
 }
 
-func withRequirements(sel selector.Selector, m map[podKey]selector.Selector, key podKey) selector.Selector {
-	own, ok := m[key]
+func withRequirements(sel selector.Selector, t *table[podKey, selector.Selector], key podKey) selector.Selector {
+	own, ok := t.m[key]
 	if !ok {
 		return sel
 	}
@@ -169,13 +169,6 @@ func withRequirements(sel selector.Selector, m map[podKey]selector.Selector, key
 		return sel.Add(requirements...)
 	}
 	return sel
-}
-
-func put[K comparable, V any](m *map[K]V, key K, v V) {
-	if *m == nil {
-		*m = make(map[K]V)
-	}
-	(*m)[key] = v
 }
 
 func keyOf(meta *ObjectMeta) podKey { return podKey{orDefault(meta.Namespace), meta.Name} }
@@ -212,7 +205,7 @@ func (c *Cache) SetPodDisruptionBudget(b *PodDisruptionBudget) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.budgets[out.key] = out
+	c.budgets.put(out.key, out)
 	c.changes.mark(&c.changes.budgets)
 	return nil
 }
@@ -221,6 +214,6 @@ func (c *Cache) SetPodDisruptionBudget(b *PodDisruptionBudget) error {
 func (c *Cache) RemovePodDisruptionBudget(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.budgets, podKey{orDefault(namespace), name})
+	c.budgets.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.budgets)
 }

@@ -187,5 +187,5 @@ func TestNominationEnds(t *testing.T) {
 	require.ErrorIs(t, c.Nominate(vip, "a"), ErrExists)
 	require.NoError(t, c.Forget("", "vip"))
 	require.True(t, fits(), "assuming a pod ends its nomination")
-	require.Empty(t, c.nominated.pods)
+	require.Empty(t, c.nominated.pods.m)
 }

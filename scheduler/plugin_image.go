@@ -71,23 +71,23 @@ type clusterImage struct {
 
 func (c *Cache) addImages(n *NodeInfo) {
 	for name, size := range n.imagesReported() {
-		img, ok := c.images[name]
+		img, ok := c.images.m[name]
 		if !ok {
 			img.sizeBytes = size
 		}
 		img.nodes++
-		c.images[name] = img
+		c.images.put(name, img)
 	}
 }
 
 func (c *Cache) dropImages(n *NodeInfo) {
 	for name := range n.imagesReported() {
-		img := c.images[name]
+		img := c.images.get(name)
 		if img.nodes--; img.nodes <= 0 {
-			delete(c.images, name)
+			c.images.drop(name)
 			continue
 		}
-		c.images[name] = img
+		c.images.put(name, img)
 	}
 }
 
@@ -126,7 +126,7 @@ func (c *Cache) refreshImages(n *NodeInfo) {
 	n.images = make(map[string]imageState)
 	for i := range n.Node.Status.Images {
 		for _, name := range n.Node.Status.Images[i].Names {
-			if img, ok := c.images[name]; ok {
+			if img, ok := c.images.m[name]; ok {
 				n.images[name] = imageState(img)
 			}
 		}
@@ -137,7 +137,7 @@ func (c *Cache) refreshImages(n *NodeInfo) {
 // it. A change of the node itself discards what it knows.
 func (c *Cache) imagesFresh(n *NodeInfo) bool {
 	for name, have := range n.images {
-		if img, ok := c.images[name]; !ok || imageState(img) != have {
+		if img, ok := c.images.m[name]; !ok || imageState(img) != have {
 			return false
 		}
 	}

@@ -124,7 +124,7 @@ func (c *Cycle) ineligible(fit *FitError) string {
 	if v, _ := fit.NodeStatus(nominated); v.Code == UnschedulableAndUnresolvable {
 		return ""
 	}
-	n := c.cache.nodes[nominated]
+	n := c.cache.node(nominated)
 	if n == nil || n.Node == nil {
 		return ""
 	}
@@ -186,7 +186,7 @@ func (c *Cycle) curable(fit *FitError) []*NodeInfo {
 	count := 0
 	for i := range fit.Rejections {
 		if r := &fit.Rejections[i]; r.Status.Code == Unschedulable {
-			marked[c.cache.nodes[r.Node].at] = true
+			marked[c.cache.at[c.cache.node(r.Node).slot]] = true
 			count++
 		}
 	}

@@ -35,16 +35,16 @@ func moreImportant(a, b *PodInfo) bool {
 // PodDisruptionBudget from the others. Every budget that selects a pod is
 // charged, also after another one is exhausted.
 func (c *Cache) splitByBudget(pods []*PodInfo) (protected, free []*PodInfo) {
-	if len(c.budgets) == 0 {
+	if len(c.budgets.m) == 0 {
 		return nil, pods
 	}
-	left := make(map[*disruptionBudget]int32, len(c.budgets))
-	for _, b := range c.budgets {
+	left := make(map[*disruptionBudget]int32, len(c.budgets.m))
+	for _, b := range c.budgets.m {
 		left[b] = b.allowed
 	}
 	for _, p := range pods {
 		violated := false
-		for _, b := range c.budgets {
+		for _, b := range c.budgets.m {
 			if b.covers(p) {
 				left[b]--
 				violated = violated || left[b] < 0

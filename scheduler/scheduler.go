@@ -101,7 +101,7 @@ func (s *Scheduler) SchedulePod(p *PodInfo) (Placement, error) {
 	cache := s.config.Cache
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
-	if cache.pods[p.key] != nil {
+	if cache.pod(p.key) != nil {
 		return Placement{}, inputError(p, "metadata.name", p.Pod.Name, ErrExists)
 	}
 	nodes := cache.refresh()
@@ -201,7 +201,7 @@ func (s *Scheduler) tryNominated(c *Cycle, narrow *narrowing, fit *FitError) boo
 	if name == "" {
 		return false
 	}
-	n := c.cache.nodes[name]
+	n := c.cache.node(name)
 	if n == nil || n.Node == nil {
 		return false
 	}

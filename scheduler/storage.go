@@ -9,19 +9,19 @@ import (
 
 // storageIndex holds the objects that decisions about volumes read.
 type storageIndex struct {
-	claims      map[podKey]*claimInfo
-	volumes     map[string]*volumeInfo
-	classes     map[string]*StorageClass
-	csiNodes    map[string]*CSINode
-	drivers     map[string]*CSIDriver
-	capacities  map[podKey]*storageCapacity
-	attachments map[string]*VolumeAttachment
+	claims      table[podKey, *claimInfo]
+	volumes     table[string, *volumeInfo]
+	classes     table[string, *StorageClass]
+	csiNodes    table[string, *CSINode]
+	drivers     table[string, *CSIDriver]
+	capacities  table[podKey, *storageCapacity]
+	attachments table[string, *VolumeAttachment]
 
 	// What assumed pods have decided, until it is observed or undone: the
 	// claims that volumes are reserved for, and the nodes chosen for volumes
 	// that are still to be made.
-	reserved map[string]*ClaimReference
-	chosen   map[podKey]string
+	reserved table[string, *ClaimReference]
+	chosen   table[podKey, string]
 }
 
 // claimInfo is a compiled PersistentVolumeClaim, immutable.
@@ -88,8 +88,8 @@ func (c *Cache) SetPersistentVolumeClaim(pvc *PersistentVolumeClaim) error {
 	out.selected, out.hasSelected = pvc.Annotations[annotationSelectedNode]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.claims, key, out)
-	delete(c.storage.chosen, key)
+	c.storage.claims.put(key, out)
+	c.storage.chosen.drop(key)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -99,8 +99,8 @@ func (c *Cache) RemovePersistentVolumeClaim(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := podKey{orDefault(namespace), name}
-	delete(c.storage.claims, key)
-	delete(c.storage.chosen, key)
+	c.storage.claims.drop(key)
+	c.storage.chosen.drop(key)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -122,8 +122,8 @@ func (c *Cache) SetPersistentVolume(pv *PersistentVolume) error {
 	out.affinity = selector.CompileNodeSelectorLazy(required)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.volumes, pv.Name, out)
-	delete(c.storage.reserved, pv.Name)
+	c.storage.volumes.put(pv.Name, out)
+	c.storage.reserved.drop(pv.Name)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -132,8 +132,8 @@ func (c *Cache) SetPersistentVolume(pv *PersistentVolume) error {
 func (c *Cache) RemovePersistentVolume(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.volumes, name)
-	delete(c.storage.reserved, name)
+	c.storage.volumes.drop(name)
+	c.storage.reserved.drop(name)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -151,7 +151,7 @@ func (c *Cache) SetStorageClass(class *StorageClass) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.classes, class.Name, class)
+	c.storage.classes.put(class.Name, class)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -160,7 +160,7 @@ func (c *Cache) SetStorageClass(class *StorageClass) error {
 func (c *Cache) RemoveStorageClass(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.classes, name)
+	c.storage.classes.drop(name)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -179,7 +179,7 @@ func (c *Cache) SetCSINode(n *CSINode) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.csiNodes, n.Name, n)
+	c.storage.csiNodes.put(n.Name, n)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -188,7 +188,7 @@ func (c *Cache) SetCSINode(n *CSINode) error {
 func (c *Cache) RemoveCSINode(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.csiNodes, name)
+	c.storage.csiNodes.drop(name)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -199,7 +199,7 @@ func (c *Cache) SetCSIDriver(d *CSIDriver) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.drivers, d.Name, d)
+	c.storage.drivers.put(d.Name, d)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -208,7 +208,7 @@ func (c *Cache) SetCSIDriver(d *CSIDriver) error {
 func (c *Cache) RemoveCSIDriver(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.drivers, name)
+	c.storage.drivers.drop(name)
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -225,7 +225,7 @@ func (c *Cache) SetCSIStorageCapacity(sc *CSIStorageCapacity) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.capacities, key, &storageCapacity{sc, nodes})
+	c.storage.capacities.put(key, &storageCapacity{sc, nodes})
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -234,7 +234,7 @@ func (c *Cache) SetCSIStorageCapacity(sc *CSIStorageCapacity) error {
 func (c *Cache) RemoveCSIStorageCapacity(namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.capacities, podKey{orDefault(namespace), name})
+	c.storage.capacities.drop(podKey{orDefault(namespace), name})
 	c.changes.mark(&c.changes.storage)
 }
 
@@ -245,7 +245,7 @@ func (c *Cache) SetVolumeAttachment(a *VolumeAttachment) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	put(&c.storage.attachments, a.Name, a)
+	c.storage.attachments.put(a.Name, a)
 	c.changes.mark(&c.changes.storage)
 	return nil
 }
@@ -254,14 +254,14 @@ func (c *Cache) SetVolumeAttachment(a *VolumeAttachment) error {
 func (c *Cache) RemoveVolumeAttachment(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storage.attachments, name)
+	c.storage.attachments.drop(name)
 	c.changes.mark(&c.changes.storage)
 }
 
 // volumesOf returns the volumes of a class by name.
 func (s *storageIndex) volumesOf(class string) []*volumeInfo {
 	var list []*volumeInfo
-	for _, v := range s.volumes {
+	for _, v := range s.volumes.m {
 		if v.class == class {
 			list = append(list, v)
 		}
@@ -272,7 +272,7 @@ func (s *storageIndex) volumesOf(class string) []*volumeInfo {
 
 // claimRef returns the claim that the volume is bound to or reserved for.
 func (s *storageIndex) claimRef(v *volumeInfo) *ClaimReference {
-	if ref := s.reserved[v.Name]; ref != nil {
+	if ref := s.reserved.get(v.Name); ref != nil {
 		return ref
 	}
 	return v.Spec.ClaimRef
@@ -281,7 +281,7 @@ func (s *storageIndex) claimRef(v *volumeInfo) *ClaimReference {
 // chosenNode returns the node that the claim's volume is to be made for, if
 // that is decided.
 func (s *storageIndex) chosenNode(c *claimInfo) (node string, ok bool) {
-	if node, ok := s.chosen[c.key]; ok {
+	if node, ok := s.chosen.m[c.key]; ok {
 		return node, true
 	}
 	return c.selected, c.hasSelected

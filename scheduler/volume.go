@@ -40,7 +40,7 @@ type volumeState struct {
 
 // claimOf finds a claim of the pod.
 func (c *Cycle) claimOf(pc podClaim) *claimInfo {
-	return c.cache.storage.claims[podKey{c.Pod.Namespace, pc.name}]
+	return c.cache.storage.claims.get(podKey{c.Pod.Namespace, pc.name})
 }
 
 // owns says that the claim of an ephemeral volume was made for the pod.

@@ -88,7 +88,7 @@ func (c *claimInfo) isBound() bool {
 // bindsLate says that the claim gets its volume with its first pod. A claim
 // that names a volume already is waited for.
 func (s *storageIndex) bindsLate(c *claimInfo) (bool, error) {
-	class := s.classes[c.class]
+	class := s.classes.get(c.class)
 	if c.class == "" || class == nil {
 		return false, nil
 	}
@@ -131,7 +131,7 @@ type volumeBind struct {
 // bindingsOn finds volumes for the pod's claims on a node.
 func (c *Cycle) bindingsOn(n *NodeInfo) (out volumeBindings, reasons Reason, err error) {
 	for _, claim := range c.volumes.bound {
-		pv := c.cache.storage.volumes[claim.Spec.VolumeName]
+		pv := c.cache.storage.volumes.get(claim.Spec.VolumeName)
 		if pv == nil {
 			reasons |= ReasonVolumeMissing
 			break
@@ -175,7 +175,7 @@ func (c *Cycle) bindingsOn(n *NodeInfo) (out volumeBindings, reasons Reason, err
 // over: their topology labels would have to be translated.
 func (c *Cycle) checkMigration(pv *volumeInfo, n *NodeInfo) error {
 	plugin := pv.inTree()
-	node := c.cache.storage.csiNodes[n.Name]
+	node := c.cache.storage.csiNodes.get(n.Name)
 	if plugin == "" || node == nil || !slices.Contains(strings.Split(node.Annotations[annotationMigrated], ","), plugin) {
 		return nil
 	}
@@ -267,7 +267,7 @@ func (c *Cycle) canProvision(claim *claimInfo, n *NodeInfo) (ok, room bool, err 
 	if claim.class == "" {
 		return false, false, fmt.Errorf("no class for claim %q", claim.key)
 	}
-	class := c.cache.storage.classes[claim.class]
+	class := c.cache.storage.classes.get(claim.class)
 	if class == nil {
 		return false, false, fmt.Errorf("failed to find storage class %q", claim.class)
 	}
@@ -304,11 +304,11 @@ func (c *Cycle) hasRoom(claim *claimInfo, class *StorageClass, n *NodeInfo) bool
 	if !ok {
 		return true
 	}
-	driver := c.cache.storage.drivers[class.Provisioner]
+	driver := c.cache.storage.drivers.get(class.Provisioner)
 	if driver == nil || driver.Spec.StorageCapacity == nil || !*driver.Spec.StorageCapacity {
 		return true
 	}
-	for _, sc := range c.cache.storage.capacities {
+	for _, sc := range c.cache.storage.capacities.m {
 		limit := sc.MaximumVolumeSize
 		if limit == nil {
 			limit = sc.Capacity
@@ -346,11 +346,11 @@ func (c *Cache) reserveVolumes(p *PodInfo, n *NodeInfo) *reservation {
 	c.changes.mark(&c.changes.storage)
 	for _, b := range bindings.bind {
 		ref := &ClaimReference{Namespace: b.claim.key.namespace, Name: b.claim.Name, UID: b.claim.UID}
-		put(&c.storage.reserved, b.volume.Name, ref)
+		c.storage.reserved.put(b.volume.Name, ref)
 		r.volumes = append(r.volumes, b.volume.Name)
 	}
 	for _, claim := range bindings.provision {
-		put(&c.storage.chosen, claim.key, n.Name)
+		c.storage.chosen.put(claim.key, n.Name)
 		r.claims = append(r.claims, claim.key)
 	}
 	return r
@@ -365,9 +365,9 @@ func (c *Cache) releaseVolumes(r *reservation) {
 	}
 	c.changes.mark(&c.changes.storage)
 	for _, name := range r.volumes {
-		delete(c.storage.reserved, name)
+		c.storage.reserved.drop(name)
 	}
 	for _, key := range r.claims {
-		delete(c.storage.chosen, key)
+		c.storage.chosen.drop(key)
 	}
 }

@@ -35,7 +35,7 @@ func inTreeInline(p *Pod) bool {
 type attachable struct{ driver, handle string }
 
 func (nodeVolumeLimits) Filter(c *Cycle, n *NodeInfo) Status {
-	csiNode := c.cache.storage.csiNodes[n.Name]
+	csiNode := c.cache.storage.csiNodes.get(n.Name)
 	added, v := c.attachables(c.Pod, csiNode != nil)
 	limits := limitsOf(csiNode)
 	if v.Code != Success || len(added) == 0 || len(limits) == 0 {
@@ -52,7 +52,7 @@ func (nodeVolumeLimits) Filter(c *Cycle, n *NodeInfo) Status {
 		maps.Copy(inUse, have)
 	}
 	wanted := countDrivers(added, inUse)
-	for _, a := range c.cache.storage.attachments {
+	for _, a := range c.cache.storage.attachments.m {
 		if have, ok := c.cache.storage.attached(a, n.Name); ok {
 			inUse[have] = true
 		}
@@ -83,7 +83,7 @@ func (s *storageIndex) attached(a *VolumeAttachment, node string) (attachable, b
 	if a.Spec.NodeName != node || a.Spec.Attacher == "" || name == nil {
 		return attachable{}, false
 	}
-	pv := s.volumes[*name]
+	pv := s.volumes.get(*name)
 	if pv == nil || pv.Spec.CSI == nil {
 		return attachable{}, false
 	}
@@ -112,7 +112,7 @@ func (c *Cycle) attachables(p *PodInfo, migrates bool) (map[attachable]bool, Sta
 	}
 	out := make(map[attachable]bool)
 	for _, pc := range p.volumeClaims {
-		claim := c.cache.storage.claims[podKey{p.Namespace, pc.name}]
+		claim := c.cache.storage.claims.get(podKey{p.Namespace, pc.name})
 		switch {
 		case pc.name == "":
 			return nil, Status{Code: Failed, Err: textError("PersistentVolumeClaim had no name")}
@@ -138,13 +138,13 @@ func (c *Cycle) attachables(p *PodInfo, migrates bool) (map[attachable]bool, Sta
 // attachable returns the driver of a claim's volume and what tells it from
 // others. A claim without volume counts under its own name.
 func (s *storageIndex) attachable(c *claimInfo) (a attachable, inTree bool) {
-	if pv := s.volumes[c.Spec.VolumeName]; c.Spec.VolumeName != "" && pv != nil {
+	if pv := s.volumes.get(c.Spec.VolumeName); c.Spec.VolumeName != "" && pv != nil {
 		if pv.Spec.CSI == nil {
 			return attachable{}, pv.inTree() != ""
 		}
 		return attachable{pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle}, false
 	}
-	class := s.classes[c.class]
+	class := s.classes.get(c.class)
 	if c.class == "" || class == nil {
 		return attachable{}, false
 	}

@@ -38,7 +38,7 @@ func (volumeZone) PreFilter(c *Cycle) (map[string]bool, Status) {
 			}
 			continue
 		}
-		pv := c.cache.storage.volumes[claim.Spec.VolumeName]
+		pv := c.cache.storage.volumes.get(claim.Spec.VolumeName)
 		if pv == nil {
 			return nil, finally(fmt.Sprintf("persistentvolume %q not found", claim.Spec.VolumeName))
 		}
@@ -56,7 +56,7 @@ func (c *Cycle) waitsForFirstConsumer(claim *claimInfo) Status {
 	if claim.class == "" {
 		return finally("PersistentVolumeClaim had no pv name and storageClass name")
 	}
-	class := c.cache.storage.classes[claim.class]
+	class := c.cache.storage.classes.get(claim.class)
 	switch {
 	case class == nil:
 		return finally(fmt.Sprintf("storageclass.storage.k8s.io %q not found", claim.class))
