@@ -47,6 +47,7 @@ func (s *Store) Compact(revision int64) error {
 	s.frozen = nil
 	s.reclaim = reclaimer{}
 	s.reclaimSome(reclaimPerCompact)
+	s.measure()
 	return nil
 }
 
@@ -56,7 +57,9 @@ func (s *Store) Compact(revision int64) error {
 func (s *Store) Reclaim(steps int) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reclaimSome(steps)
+	more = s.reclaimSome(steps)
+	s.measure()
+	return more
 }
 
 func (s *Store) reclaimSome(steps int) (more bool) {

@@ -19,6 +19,7 @@ const (
 	hashLeaseRevoke
 	hashCompact
 	hashKeyState
+	hashLeaseCheckpoint
 )
 
 func hashFold(a, b uint64) uint64 {

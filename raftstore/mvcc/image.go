@@ -26,15 +26,15 @@ import (
 // Each CRC continues that of the block before, so that a block out of place is
 // found at once. The payloads together are one stream, numbers as (u)varints:
 //
-//	revision, floor, digest (8 bytes)
-//	leases    {1, id, ttl}… 0                                     by id
+//	revision, floor, digest (8 bytes), grants
+//	leases    {1, id, ttl, remaining, serial}… 0                  by id
 //	base      {key, value, create, mod, version, lease}… ""       by key
 //	records   {1 put | 2 delete, revision step 0|1, key, value, lease}… 0
 //
 // where a key or value is its length and its bytes. Versions and creation
 // revisions of records follow from the state before them and are not stored.
 const (
-	imageMagic      = "ORCMVCC\x01"
+	imageMagic      = "ORCMVCC\x02"
 	imageBlockBytes = 64 << 10
 	// imageNumberMax bounds revisions and versions far from overflow.
 	imageNumberMax = 1 << 62
@@ -57,10 +57,13 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	e.uvarint(uint64(v.revision))
 	e.varint(v.floor)
 	e.buf = binary.LittleEndian.AppendUint64(e.buf, v.hash)
+	e.uvarint(v.grants)
 	v.leases.Ascend(func(l Lease) bool {
 		e.byte(imageMore)
 		e.varint(l.ID)
 		e.varint(l.TTL)
+		e.varint(l.Remaining)
+		e.uvarint(l.Serial)
 		return e.err == nil
 	})
 	e.byte(imageEnd)

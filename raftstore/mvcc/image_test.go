@@ -25,6 +25,7 @@ func storeFor(t testing.TB, seed uint64) *Store {
 	s, r := New(), rand.New(rand.NewPCG(seed, 13))
 	require.NoError(t, s.LeaseGrant(7, 60))
 	require.NoError(t, s.LeaseGrant(-3, MaxLeaseTTL))
+	require.NoError(t, s.LeaseCheckpoint(7, 20))
 	for i := range 200 {
 		p := &PutRequest{Key: fmt.Appendf(nil, "key-%d", r.IntN(40)), Value: bytes.Repeat([]byte{byte(i)}, r.IntN(50))}
 		if r.IntN(4) == 0 {
@@ -151,6 +152,14 @@ func TestImageRefusesWhatNoStoreWrites(t *testing.T) {
 		e.uvarint(revision)
 		e.varint(floor)
 		e.buf = append(e.buf, make([]byte, 8)...)
+		e.uvarint(1)
+	}
+	lease := func(e *imageWriter, id, ttl, remaining int64, serial uint64) {
+		e.byte(1)
+		e.varint(id)
+		e.varint(ttl)
+		e.varint(remaining)
+		e.uvarint(serial)
 	}
 	base := func(e *imageWriter, key string, create, mod, version, lease int64) {
 		e.base(KeyValue{Key: []byte(key), CreateRevision: create, ModRevision: mod, Version: version, Lease: lease})
@@ -160,14 +169,15 @@ func TestImageRefusesWhatNoStoreWrites(t *testing.T) {
 		"floor above revision": func(e *imageWriter) { header(e, 5, 6) },
 		"floor below -1":       func(e *imageWriter) { header(e, 5, -2) },
 		"revision overflow":    func(e *imageWriter) { header(e, 1<<63, 1) },
-		"lease 0":              func(e *imageWriter) { header(e, 5, 5); e.byte(1); e.varint(0); e.varint(1) },
-		"lease without ttl":    func(e *imageWriter) { header(e, 5, 5); e.byte(1); e.varint(1); e.varint(0) },
+		"lease 0":              func(e *imageWriter) { header(e, 5, 5); lease(e, 0, 1, 0, 1) },
+		"lease without ttl":    func(e *imageWriter) { header(e, 5, 5); lease(e, 1, 0, 0, 1) },
+		"lease with too much":  func(e *imageWriter) { header(e, 5, 5); lease(e, 1, 5, 6, 1) },
+		"lease never granted":  func(e *imageWriter) { header(e, 5, 5); lease(e, 1, 5, 0, 2) },
+		"lease without serial": func(e *imageWriter) { header(e, 5, 5); lease(e, 1, 5, 0, 0) },
 		"lease twice": func(e *imageWriter) {
 			header(e, 5, 5)
 			for range 2 {
-				e.byte(1)
-				e.varint(1)
-				e.varint(9)
+				lease(e, 1, 9, 0, 1)
 			}
 		},
 		"bad mark":          func(e *imageWriter) { header(e, 5, 5); e.byte(2) },

@@ -41,7 +41,8 @@ func (s *Store) LeaseGrant(id, ttl int64) error {
 	if s.live.leases.Has(Lease{ID: id}) {
 		return &RequestError{Field: "lease.id", Detail: fmt.Sprint(id), Err: ErrLeaseExists}
 	}
-	s.live.leases.ReplaceOrInsert(Lease{ID: id, TTL: ttl})
+	s.live.grants++
+	s.live.leases.ReplaceOrInsert(Lease{ID: id, TTL: ttl, Serial: s.live.grants})
 	s.live.hash = hashNumbers(s.live.hash, hashLeaseGrant, uint64(id), uint64(ttl))
 	s.frozen = nil
 	return nil
@@ -55,6 +56,41 @@ func (s *Store) LeaseRevoke(id int64) (DeleteResult, error) {
 	if !s.live.leases.Has(Lease{ID: id}) {
 		return DeleteResult{}, leaseNotFound("lease.id", id)
 	}
+	return s.endLease(id), nil
+}
+
+// LeaseExpire is LeaseRevoke for one grant of an identifier: a lease that has been
+// revoked and granted again meanwhile is another one, and stays.
+func (s *Store) LeaseExpire(id int64, serial uint64) (DeleteResult, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l, ok := s.live.leases.Get(Lease{ID: id}); !ok || l.Serial != serial {
+		return DeleteResult{}, leaseNotFound("lease.id", id)
+	}
+	return s.endLease(id), nil
+}
+
+// LeaseCheckpoint notes how many seconds of a lease are left, for a counter of the
+// time that has to start over; 0 means all.
+func (s *Store) LeaseCheckpoint(id, remaining int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.live.leases.Get(Lease{ID: id})
+	switch {
+	case !ok:
+		return leaseNotFound("lease.id", id)
+	case remaining < 0 || remaining > l.TTL:
+		detail := fmt.Sprintf("%d s, expected 0 to %d", remaining, l.TTL)
+		return &RequestError{Field: "lease.remaining", Detail: detail, Err: ErrInvalidLease}
+	}
+	l.Remaining = remaining
+	s.live.leases.ReplaceOrInsert(l)
+	s.live.hash = hashNumbers(s.live.hash, hashLeaseCheckpoint, uint64(id), uint64(remaining))
+	s.frozen = nil
+	return nil
+}
+
+func (s *Store) endLease(id int64) DeleteResult {
 	keys := s.live.leaseKeys(id)
 	for _, key := range keys {
 		if ver, ok := s.live.get(key, s.live.revision); ok {
@@ -65,7 +101,29 @@ func (s *Store) LeaseRevoke(id int64) (DeleteResult, error) {
 	s.live.hash = hashNumbers(s.live.hash, hashLeaseRevoke, uint64(id), 0)
 	s.frozen = nil
 	s.commit()
-	return DeleteResult{Revision: s.live.revision, Deleted: int64(len(keys))}, nil
+	return DeleteResult{Revision: s.live.revision, Deleted: int64(len(keys))}
+}
+
+// Lease returns one entry of the lease table, and whether there is one.
+func (s *Store) Lease(id int64) (Lease, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live.leases.Get(Lease{ID: id})
+}
+
+// LeasesFrom returns up to limit entries of the lease table from an identifier on.
+func (s *Store) LeasesFrom(id int64, limit int) []Lease {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var part []Lease
+	s.live.leases.AscendGreaterOrEqual(Lease{ID: id}, func(l Lease) bool {
+		if len(part) == limit {
+			return false
+		}
+		part = append(part, l)
+		return true
+	})
+	return part
 }
 
 // Leases returns the lease table in the order of the identifiers.

@@ -27,6 +27,7 @@ func Load(r io.Reader) (*Store, error) {
 	if d.err != nil {
 		return nil, fmt.Errorf("mvcc: load image: %w", d.err)
 	}
+	s.measure()
 	return s, nil
 }
 
@@ -162,6 +163,7 @@ func (d *imageReader) header(v *view) {
 		digest[i] = d.byte()
 	}
 	v.hash = binary.LittleEndian.Uint64(digest[:])
+	v.grants = d.uvarint()
 	if revision < 1 || revision > imageNumberMax || v.floor < -1 || v.floor > int64(revision) {
 		d.corrupt("revision %d with floor %d", revision, v.floor)
 	}
@@ -181,9 +183,12 @@ func (d *imageReader) more(most byte) byte {
 func (d *imageReader) leases(s *Store) {
 	previous := int64(math.MinInt64)
 	for d.more(imageMore) == imageMore {
-		l := Lease{ID: d.varint(), TTL: d.varint()}
+		l := Lease{ID: d.varint(), TTL: d.varint(), Remaining: d.varint(), Serial: d.uvarint()}
 		if l.ID <= previous || l.ID == 0 || l.TTL < 1 || l.TTL > MaxLeaseTTL {
 			d.corrupt("lease %d of %d s after lease %d", l.ID, l.TTL, previous)
+		}
+		if l.Remaining < 0 || l.Remaining > l.TTL || l.Serial == 0 || l.Serial > s.live.grants {
+			d.corrupt("lease %d of %d s with %d s left, grant %d of %d", l.ID, l.TTL, l.Remaining, l.Serial, s.live.grants)
 		}
 		if d.err != nil {
 			return

@@ -225,10 +225,21 @@ func (w *twins) lease() {
 	id := int64(w.script.r.IntN(3) + 1)
 	if w.script.bool() {
 		want, wantErr := w.model.revoke(id)
-		got, err := w.store.LeaseRevoke(id)
+		l, _ := w.store.Lease(id)
+		_, err := w.store.LeaseExpire(id, l.Serial+1)
+		require.ErrorIs(w.t, err, ErrLeaseNotFound)
+		revoke := func() (DeleteResult, error) { return w.store.LeaseRevoke(id) }
+		if w.script.bool() {
+			revoke = func() (DeleteResult, error) { return w.store.LeaseExpire(id, l.Serial) }
+		}
+		got, err := revoke()
 		w.sameError(wantErr, err)
 		require.Equal(w.t, want, got)
 		return
+	}
+	if err := w.store.LeaseCheckpoint(id, 3); err == nil {
+		l, _ := w.store.Lease(id)
+		require.Equal(w.t, int64(3), l.Remaining)
 	}
 	err := w.store.LeaseGrant(id, 10)
 	if _, ok := w.model.leases[id]; ok {

@@ -1,6 +1,8 @@
 package mvcc
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +28,44 @@ func TestStats(t *testing.T) {
 	require.NoError(t, s.Compact(5))
 	settle(s)
 	require.Equal(t, "revision 5 (floor 5), 1 keys, 1 records, 1 leases, 1 watchers, 30 of 42 bytes live", s.Stats().String())
+}
+
+func TestSizeBytes(t *testing.T) {
+	s := New()
+	require.Zero(t, s.SizeBytes())
+	const keys, valueBytes = 1000, 100
+	for i := range keys {
+		for range 3 {
+			_, err := s.Put(&PutRequest{Key: fmt.Appendf(nil, "key-%04d", i), Value: make([]byte, valueBytes)})
+			require.NoError(t, err)
+		}
+	}
+	full := s.SizeBytes()
+	require.Greater(t, full, int64(3*keys*(valueBytes+recordBytes)))
+	require.NoError(t, s.Compact(s.Revision()))
+	for s.Reclaim(1000) {
+	}
+	require.Less(t, s.SizeBytes(), full/2, "history was compacted")
+
+	loaded := New()
+	loaded.Restore(imageTwin(t, s))
+	require.InDelta(t, s.SizeBytes(), loaded.SizeBytes(), recordBytes)
+	_, err := s.Delete(&DeleteRequest{Key: []byte{0}, End: []byte{0}})
+	require.NoError(t, err)
+	require.NoError(t, s.Compact(s.Revision()))
+	_, err = s.Put(&PutRequest{Key: []byte("a")})
+	require.NoError(t, err)
+	require.NoError(t, s.Compact(s.Revision()))
+	for s.Reclaim(1000) {
+	}
+	require.Less(t, s.SizeBytes(), int64(1000), "everything but one key is gone")
+}
+
+func imageTwin(t *testing.T, s *Store) *Store {
+	var b bytes.Buffer
+	_, err := s.Snapshot().WriteTo(&b)
+	require.NoError(t, err)
+	loaded, err := Load(&b)
+	require.NoError(t, err)
+	return loaded
 }

@@ -3,6 +3,7 @@ package mvcc
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/btree"
 )
@@ -24,6 +25,8 @@ type Store struct {
 	frozen  *Snapshot
 	reclaim reclaimer
 	watch   watchHub
+	// size is SizeBytes, for readers that must not wait.
+	size atomic.Int64
 }
 
 // New returns an empty store at revision 1.
@@ -144,6 +147,7 @@ func (s *Store) commit() {
 	s.frozen = nil
 	s.watch.notify(&s.live, first)
 	s.reclaimSome(reclaimPerWrite)
+	s.measure()
 }
 
 // freeze returns the present state as an immutable view.
@@ -182,6 +186,7 @@ func (s *Store) Restore(from *Store) {
 	s.applied, s.reclaim = from.applied, from.reclaim
 	s.frozen = nil
 	s.watch.restored(&s.live, before)
+	s.measure()
 }
 
 // Close ends all watchers with ErrClosed. Reads go on working.

@@ -237,4 +237,9 @@ type Lease struct {
 	ID int64
 	// TTL is the granted time to live in seconds.
 	TTL int64
+	// Remaining is what was left of TTL at the last LeaseCheckpoint, in seconds; 0
+	// means all of it.
+	Remaining int64
+	// Serial numbers the grants of the store: an identifier may be granted again.
+	Serial uint64
 }

@@ -187,12 +187,16 @@ func TestErrorsNameTheKey(t *testing.T) {
 	require.EqualError(t, err, "mvcc: required revision is a future revision: 9 is above 1")
 	_, err = s.ApplyReadOnly(&Txn{Then: []Op{{Put: &PutRequest{Key: []byte("a")}}}})
 	require.ErrorIs(t, err, ErrInvalidOp)
-	for _, l := range []Lease{{0, 1}, {1, 0}, {1, -1}} {
+	for _, l := range []Lease{{ID: 0, TTL: 1}, {ID: 1, TTL: 0}, {ID: 1, TTL: -1}} {
 		require.ErrorIs(t, s.LeaseGrant(l.ID, l.TTL), ErrInvalidLease)
 	}
 	require.ErrorIs(t, s.LeaseGrant(1, MaxLeaseTTL+1), ErrLeaseTTLTooLarge)
 	require.NoError(t, s.LeaseGrant(1, 1))
 	require.ErrorIs(t, s.LeaseGrant(1, 1), ErrLeaseExists)
+	require.ErrorIs(t, s.LeaseCheckpoint(2, 1), ErrLeaseNotFound)
+	require.ErrorIs(t, s.LeaseCheckpoint(1, -1), ErrInvalidLease)
+	require.ErrorIs(t, s.LeaseCheckpoint(1, 2), ErrInvalidLease)
+	require.NoError(t, s.LeaseCheckpoint(1, 1))
 	_, err = s.LeaseRevoke(2)
 	require.ErrorIs(t, err, ErrLeaseNotFound)
 	_, err = s.LeaseKeys(2)

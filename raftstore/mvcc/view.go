@@ -14,6 +14,7 @@ type view struct {
 	revision int64
 	floor    int64
 	hash     uint64
+	grants   uint64 // of leases, so far
 
 	leases   *btree.BTreeG[Lease]
 	attached *btree.BTreeG[attachment]
