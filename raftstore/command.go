@@ -67,6 +67,8 @@ const (
 	commandCompact
 	commandLeaseGrant
 	commandLeaseRevoke
+	commandLeaseExpire     // see lease_command.go
+	commandLeaseCheckpoint // see lease_command.go
 )
 
 // next takes the next command off the list.

@@ -227,6 +227,7 @@ func (c *core) applyCommands(e *pb.Entry) {
 		own = c.writes.batches[h.sequence]
 	}
 	var ignored result
+	c.state.entryTerm = e.GetTerm()
 	r := reader{b: h.commands}
 	for i := range h.count {
 		kind, body, err := nextCommand(&r)
@@ -260,6 +261,7 @@ func (c *core) installed(state *machine) {
 	// The store stays the same object: readers and watchers hold on to it.
 	c.state.store.Restore(state.store)
 	state.store = c.state.store
+	state.leaseChanged = c.state.leaseChanged
 	c.state = state
 	c.fx.membership = true
 	if o := state.origins[c.id]; o != nil {

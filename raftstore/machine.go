@@ -31,6 +31,10 @@ type machine struct {
 	// only things here that are not replicated.
 	digests  [digestsKept]digest
 	diverged error
+	// entryTerm is the term of the entry that is being applied. leaseChanged, if set,
+	// is told of what was done to leases.
+	entryTerm    uint64
+	leaseChanged func(id int64, kind commandKind)
 }
 
 // origin is what the state knows about the entries of one member.
@@ -118,7 +122,9 @@ type result struct {
 	put    PutResult
 	delete DeleteResult
 	txn    TxnResult
-	err    error
+	// ttl and remaining are those of a lease.
+	ttl, remaining int64
+	err            error
 }
 
 // execute runs one command. An error of the data model is a result; a body that
@@ -146,16 +152,8 @@ func (m *machine) execute(kind commandKind, body []byte, out *result) {
 		if out.err = r.end(kind); out.err == nil {
 			out.err = m.store.Compact(revision)
 		}
-	case commandLeaseGrant:
-		id, ttl := r.varint(), r.varint()
-		if out.err = r.end(kind); out.err == nil {
-			out.err = m.store.LeaseGrant(id, ttl)
-		}
-	case commandLeaseRevoke:
-		id := r.varint()
-		if out.err = r.end(kind); out.err == nil {
-			out.delete, out.err = m.store.LeaseRevoke(id)
-		}
+	case commandLeaseGrant, commandLeaseRevoke, commandLeaseExpire, commandLeaseCheckpoint:
+		m.executeLease(kind, &r, out)
 	case commandOpen:
 		if out.err = r.end(kind); out.err == nil {
 			m.openSession(out)

@@ -259,9 +259,12 @@ func (n *node) feed(in *inbox) {
 		n.replica.receive(f)
 	}
 	for _, r := range in.requests {
-		if r.kind == 0 {
+		switch {
+		case r.lease != nil:
+			n.replica.leases.submit(r)
+		case r.kind == 0:
 			n.replica.core.read(r)
-		} else {
+		default:
 			n.replica.core.write(r)
 		}
 	}
@@ -300,6 +303,7 @@ func (n *node) end(err error) {
 		}
 	}
 	left = append(left, core.reads.fail(reason)...)
+	left = append(left, n.replica.leases.fail(reason)...)
 	left = append(left, core.fx.done...)
 	n.complete(left)
 	close(n.stopped)

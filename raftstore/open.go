@@ -102,6 +102,9 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 		uncommittedMax: uint64(cfg.UncommittedSizeMax),
 		logger:         raftLogger{cfg.Logger},
 	}, log, state)
+	if err == nil {
+		r.leases.init(r)
+	}
 	return r, err
 }
 

@@ -22,6 +22,8 @@ type request struct {
 	done    chan struct{}
 	// internal requests have no client and count for no limit.
 	internal bool
+	// lease is the call about a lease that a read is made for; see lease_desk.go.
+	lease *leaseCall
 }
 
 // batch is one proposed entry of this member whose fate is open.

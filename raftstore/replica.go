@@ -56,6 +56,8 @@ type replica struct {
 	// published is the last digest that was put into the log.
 	published uint64
 	err       error
+
+	leases leaseDesk
 }
 
 // receive takes a frame from the network.
@@ -68,6 +70,12 @@ func (r *replica) receive(f transport.Frame) {
 	}
 	if len(f.Payload) == 0 {
 		return // from askAround: being let in was the answer
+	}
+	if kind := f.Payload[0]; f.Lane == transport.LaneControl && (kind == frameLeaseAsk || kind == frameLeaseAnswer) {
+		if err := r.leases.receive(f); err != nil {
+			r.logger.Warn("dropped calls about leases", "from", f.From, "error", err)
+		}
+		return
 	}
 	if f.Lane == transport.LaneSnapshot {
 		if err := r.receiveTransfer(f); err != nil {
@@ -96,6 +104,7 @@ func (r *replica) tick() {
 	r.watchDisk()
 	r.askAround()
 	r.publishDigest()
+	r.leases.tick()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
 
@@ -106,6 +115,7 @@ const reclaimSteps = 2000
 // turn carries out everything that the inputs so far have led to. An error is
 // final: the replica must not be used any more.
 func (r *replica) turn() error {
+	r.leases.moved = false
 	for r.err == nil {
 		for r.core.ready() {
 			r.sendAll()
@@ -132,6 +142,10 @@ func (r *replica) turn() error {
 	}
 	r.discardReceived()
 	r.finish()
+	r.leases.send()
+	if r.leases.moved {
+		return r.turn()
+	}
 	r.maybeCut()
 	return nil
 }
@@ -139,6 +153,7 @@ func (r *replica) turn() error {
 // finish gives the requests that are done back to their clients.
 func (r *replica) finish() {
 	fx := &r.core.fx
+	r.leases.settle()
 	if len(fx.done) > 0 {
 		r.complete(fx.done)
 		clear(fx.done)

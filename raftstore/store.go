@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/mvcc"
@@ -20,6 +21,8 @@ type Store struct {
 	close sync.Once
 	// closed is what Close or Abort has returned.
 	closed error
+	// leasesNamed counts the lease ids that were chosen here.
+	leasesNamed atomic.Uint64
 }
 
 var _ KV = (*Store)(nil)
