@@ -259,9 +259,13 @@ func FailureOf(err error) Failure {
 	return Failure{}
 }
 
-// Failed brings a popped pod back, which ends its flight. A pod that was
-// deleted meanwhile, or is queued anew, is dropped.
+// Failed brings a popped pod back, which ends its flight if Done has not. A pod
+// that was deleted meanwhile, or is queued anew, is dropped. It does nothing for
+// a pod that is not popped.
 func (q *Queue) Failed(entry *QueuedPod, why Failure, now time.Time) {
+	if entry.place != QueueInFlight {
+		return
+	}
 	defer q.Done(entry)
 	f := q.flights.find(entry.Pod.id())
 	if f != nil && f.gone || q.pods[entry.Pod.key] != nil {
