@@ -300,8 +300,8 @@ func ObjectEvent(kind EventResource, old, new any) Event {
 // read; the pod is tried again then.
 var errWrongObject = errors.New("the event does not carry the object that its resource names")
 
-// objects returns the states of an object of type T.
-func objects[T any](e *Event) (old, new *T, err error) {
+// eventObjects returns the states of an object of type T.
+func eventObjects[T any](e *Event) (old, new *T, err error) {
 	var ok bool
 	if e.Old != nil {
 		if old, ok = e.Old.(*T); !ok {

@@ -34,7 +34,7 @@ func hintMember(p *PodInfo, e *Event) (bool, error) {
 }
 
 func hintGroup(p *PodInfo, e *Event) (bool, error) {
-	_, group, err := objects[PodGroup](e)
+	_, group, err := eventObjects[PodGroup](e)
 	if err != nil || group == nil {
 		return true, errWrongObject
 	}
@@ -69,7 +69,10 @@ func (x *groupIndex) at(key podKey) *podGroup {
 	g := x.groups[key]
 	if g == nil {
 		g = &podGroup{members: make(map[podKey]*PodInfo)}
-		put(&x.groups, key, g)
+		if x.groups == nil {
+			x.groups, x.of = make(map[podKey]*podGroup), make(map[podKey]podKey)
+		}
+		x.groups[key] = g
 	}
 	return g
 }
@@ -83,7 +86,7 @@ func (x *groupIndex) add(p *PodInfo) {
 		x.remove(p.key)
 	}
 	x.at(p.groupKey()).members[p.key] = p
-	put(&x.of, p.key, p.groupKey())
+	x.of[p.key] = p.groupKey()
 }
 
 func (x *groupIndex) remove(pod podKey) {

@@ -18,7 +18,7 @@ func (p *PodInfo) usesClaim(claim *PersistentVolumeClaim, ephemeral bool) bool {
 
 // hintClaim answers yes when it is a claim of the pod, ephemeral or not.
 func hintClaim(p *PodInfo, e *Event) (bool, error) {
-	_, claim, err := objects[PersistentVolumeClaim](e)
+	_, claim, err := eventObjects[PersistentVolumeClaim](e)
 	if err != nil || claim == nil {
 		return true, errWrongObject
 	}
@@ -27,7 +27,7 @@ func hintClaim(p *PodInfo, e *Event) (bool, error) {
 
 // hintNamedClaim answers yes when it is a claim that the pod names.
 func hintNamedClaim(p *PodInfo, e *Event) (bool, error) {
-	_, claim, err := objects[PersistentVolumeClaim](e)
+	_, claim, err := eventObjects[PersistentVolumeClaim](e)
 	if err != nil || claim == nil {
 		return true, errWrongObject
 	}
@@ -79,7 +79,7 @@ func (nodeVolumeLimits) Events() []EventHint {
 }
 
 func hintLimitRaised(_ *PodInfo, e *Event) (bool, error) {
-	old, now, err := objects[CSINode](e)
+	old, now, err := eventObjects[CSINode](e)
 	if err != nil || old == nil || now == nil {
 		return true, errWrongObject
 	}
@@ -104,7 +104,7 @@ func hintDetached(_ *PodInfo, e *Event) (bool, error) {
 }
 
 func hintAttachment(p *PodInfo, e *Event) (bool, error) {
-	old, _, err := objects[VolumeAttachment](e)
+	old, _, err := eventObjects[VolumeAttachment](e)
 	if err != nil || old == nil {
 		return true, errWrongObject
 	}
@@ -149,7 +149,7 @@ func (volumeBinding) Events() []EventHint {
 }
 
 func hintTopologies(_ *PodInfo, e *Event) (bool, error) {
-	old, now, err := objects[StorageClass](e)
+	old, now, err := eventObjects[StorageClass](e)
 	if err != nil || now == nil {
 		return true, errWrongObject
 	}
@@ -165,7 +165,7 @@ func hintMigrated(_ *PodInfo, e *Event) (bool, error) {
 	if e.Old == nil {
 		return true, nil
 	}
-	old, now, err := objects[CSINode](e)
+	old, now, err := eventObjects[CSINode](e)
 	if err != nil || now == nil {
 		return true, errWrongObject
 	}
@@ -173,7 +173,7 @@ func hintMigrated(_ *PodInfo, e *Event) (bool, error) {
 }
 
 func hintCapacityOff(p *PodInfo, e *Event) (bool, error) {
-	old, now, err := objects[CSIDriver](e)
+	old, now, err := eventObjects[CSIDriver](e)
 	if err != nil || old == nil || now == nil {
 		return true, errWrongObject
 	}
@@ -185,7 +185,7 @@ func hintCapacityOff(p *PodInfo, e *Event) (bool, error) {
 }
 
 func hintCapacity(_ *PodInfo, e *Event) (bool, error) {
-	old, now, err := objects[CSIStorageCapacity](e)
+	old, now, err := eventObjects[CSIStorageCapacity](e)
 	if err != nil || now == nil {
 		return true, errWrongObject
 	}
@@ -214,7 +214,7 @@ func (volumeZone) Events() []EventHint {
 }
 
 func hintWaitingClass(_ *PodInfo, e *Event) (bool, error) {
-	_, now, err := objects[StorageClass](e)
+	_, now, err := eventObjects[StorageClass](e)
 	if err != nil || now == nil {
 		return true, errWrongObject
 	}
@@ -223,7 +223,7 @@ func hintWaitingClass(_ *PodInfo, e *Event) (bool, error) {
 
 // hintZonesChanged compares the zones as sets.
 func hintZonesChanged(_ *PodInfo, e *Event) (bool, error) {
-	old, now, err := objects[PersistentVolume](e)
+	old, now, err := eventObjects[PersistentVolume](e)
 	if err != nil || now == nil {
 		return true, errWrongObject
 	}

@@ -56,7 +56,10 @@ func (l *flightLog) begin(p *QueuedPod) bool {
 		l.oldest = f
 	}
 	l.newest = f
-	put(&l.byID, id, f)
+	if l.byID == nil {
+		l.byID = make(map[podID]*flight)
+	}
+	l.byID[id] = f
 	return true
 }
 

@@ -27,6 +27,6 @@ func (q *Queue) renominate(old, p *PodInfo) {
 func (c *Cache) nominatedNode(p *PodInfo) (node string, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	node, ok = c.nominated.node[p.key]
+	node, ok = c.nominated.node.m[p.key]
 	return node, ok
 }
