@@ -69,6 +69,7 @@ const (
 	commandLeaseRevoke
 	commandLeaseExpire     // see lease_command.go
 	commandLeaseCheckpoint // see lease_command.go
+	commandAlarm           // see alarm.go
 )
 
 // next takes the next command off the list.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"time"
@@ -85,6 +86,16 @@ type Config struct {
 	// UncommittedSizeMax bounds the bytes of entries a leader has appended but not
 	// committed. Zero means 64 MiB.
 	UncommittedSizeMax int
+	// QuotaBytes bounds what the state may take in memory, as Status.SizeBytes counts
+	// it: at this size writes are refused with ErrNoSpace, on all members, until the
+	// alarm is disarmed. Zero means 2 GiB, as in etcd; negative means no bound.
+	QuotaBytes int64
+	// AutoCompactRetention has the leader compact history that is older than this, to
+	// within a tenth, and AutoCompactRevisions all but that many revisions, every five
+	// minutes. At most one of them may be set. Zero means that history is kept until
+	// somebody compacts it.
+	AutoCompactRetention time.Duration
+	AutoCompactRevisions int64
 	// PeerQueueSizeMax bounds the bytes queued for one peer on one lane; what does
 	// not fit is dropped and sent again by Raft. Zero means 16 MiB.
 	PeerQueueSizeMax int
@@ -138,6 +149,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.PendingSizeMax, defaultPendingSizeMax)
 	setDefault(&c.UncommittedSizeMax, defaultUncommittedSizeMax)
 	setDefault(&c.PeerQueueSizeMax, defaultPeerQueueSizeMax)
+	setDefault(&c.QuotaBytes, defaultQuotaBytes)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -167,6 +179,9 @@ func (c *Config) validate() error {
 	if c.TLS != nil && (c.TLS.RootCAs == nil || c.TLS.ClientCAs == nil) {
 		return configError("TLS", "without RootCAs or ClientCAs", "both, so that members check each other")
 	}
+	if c.AutoCompactRetention != 0 && c.AutoCompactRevisions != 0 {
+		return configError("AutoCompactRetention", c.AutoCompactRetention, "0, since AutoCompactRevisions is set")
+	}
 	for _, f := range []struct {
 		name     string
 		value    int64
@@ -184,6 +199,8 @@ func (c *Config) validate() error {
 		{"PendingMax", int64(c.PendingMax), 1, 1 << 24},
 		{"PendingSizeMax", int64(c.PendingSizeMax), int64(c.RequestSizeMax), 1 << 40},
 		{"UncommittedSizeMax", int64(c.UncommittedSizeMax), int64(c.RequestSizeMax), 1 << 40},
+		{"AutoCompactRetention", int64(c.AutoCompactRetention), 0, math.MaxInt64},
+		{"AutoCompactRevisions", c.AutoCompactRevisions, 0, math.MaxInt64},
 		{"PeerQueueSizeMax", int64(c.PeerQueueSizeMax), int64(c.RequestSizeMax), 1 << 40},
 	} {
 		if f.value < f.min || f.value > f.max {

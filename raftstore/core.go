@@ -262,6 +262,8 @@ func (c *core) installed(state *machine) {
 	c.state.store.Restore(state.store)
 	state.store = c.state.store
 	state.leaseChanged = c.state.leaseChanged
+	c.state.alarms.set(state.alarms.list())
+	state.alarms = c.state.alarms
 	c.state = state
 	c.fx.membership = true
 	if o := state.origins[c.id]; o != nil {

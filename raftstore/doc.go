@@ -107,9 +107,15 @@
 //     leaves when a quorum of the others says so; etcd's stops at once.
 //   - Differs: all messages of a client's writes carry what makes them apply once;
 //     etcd has no sessions.
-//   - Differs: there are no authentication, quota alarms, defragmentation or gRPC
-//     API. Leases are part of the data model, but nothing here grants or expires them
-//     yet.
+//   - Differs: there are no authentication and no defragmentation.
+//   - Differs: an expiry names the term it was proposed in and the grant it is for,
+//     and does nothing in another term or to a later lease of the same id. etcd's
+//     revokes the id. Of a lease that somebody renews no checkpoint is made.
+//   - Differs: KeepAlive, TimeToLive and Leases are linearizable; etcd's leader answers
+//     the first two without confirming that it leads, and any member the third.
+//   - Differs: the quota counts what the state takes, which falls by itself after
+//     deletes and compactions; etcd's counts the file, which falls by defragmentation.
+//     AlarmCorrupt refuses writes alone; etcd's refuses reads as well.
 //
 // # Sources
 //

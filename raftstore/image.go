@@ -26,13 +26,14 @@ import (
 //	header:   clusterID, index, term: uvarint · configuration
 //	          members: number · { id: uvarint · address }            by id
 //	          removed ids · origins: number · { id, boot, floor · sequences }
+//	          alarms: number · { member: uvarint · type: byte }      by member, type
 //	          sessions: steps, number · { id, used, floor · results }
 //
 // little endian; crc is CRC32C of the header. The image ends with a hash of
 // itself, and the file with the image.
 const (
 	imageMagic   = "ocrafts\x00"
-	imageVersion = 1
+	imageVersion = 2
 	// imageHeaderMax bounds the header's length: 64 members with a full window of
 	// sequences each, and as many sessions and results as may be.
 	imageHeaderMax = 4<<20 + sessionsMax*(sessionWindow*(resultKeepMax+16)+40)
@@ -81,6 +82,10 @@ func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
 		}
 		b = appendUvarints(b, slices.Sorted(maps.Keys(o.seen)))
 	}
+	b = binary.AppendUvarint(b, uint64(len(m.alarms.list())))
+	for _, a := range m.alarms.list() {
+		b = a.append(b)
+	}
 	return m.appendSessions(b)
 }
 
@@ -88,7 +93,7 @@ func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
 func decodeStateHeader(b []byte) (clusterID uint64, m *machine, err error) {
 	r := reader{b: b}
 	clusterID = r.uvarint()
-	m = &machine{members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{}}
+	m = &machine{members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{}, alarms: &alarmSet{}}
 	m.applied, m.term = r.uvarint(), r.uvarint()
 	m.conf = r.confState()
 	for range r.count(2) {
@@ -106,6 +111,14 @@ func decodeStateHeader(b []byte) (clusterID uint64, m *machine, err error) {
 		}
 		m.origins[id] = o
 	}
+	alarms := make([]Alarm, r.count(2))
+	for i := range alarms {
+		alarms[i] = r.alarm()
+		if alarms[i].check() != nil || i > 0 && compareAlarms(alarms[i-1], alarms[i]) >= 0 {
+			r.bad = true
+		}
+	}
+	m.alarms.set(alarms)
 	r.sessions(m)
 	if r.bad || len(r.b) > 0 || m.applied == 0 || len(m.conf.Voters) == 0 || len(m.members) > membersMax {
 		return 0, nil, fmt.Errorf("%w: header of %d bytes", ErrCorruptSnapshot, len(b))

@@ -80,6 +80,9 @@ func (s *Store) Grant(ctx context.Context, id, ttl int64) (Lease, error) {
 		detail := fmt.Sprintf("%d s, at most %d allowed", ttl, int64(mvcc.MaxLeaseTTL))
 		return Lease{}, notApplied(&mvcc.RequestError{Field: "lease.ttl", Detail: detail, Err: mvcc.ErrLeaseTTLTooLarge})
 	}
+	if err := s.reserve(ctx, leaseOverheadBytes); err != nil {
+		return Lease{}, notApplied(err)
+	}
 	ttl = max(ttl, s.leaseTTLMin())
 	for choose := id == 0; ; {
 		if choose {

@@ -22,19 +22,25 @@ func (m *machine) executeLease(kind commandKind, r *reader, out *result) {
 	case commandLeaseGrant:
 		id, ttl := r.varint(), r.varint()
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, nil)
+		}
+		if out.err == nil {
 			out.err = m.store.LeaseGrant(id, ttl)
 		}
 		m.tellLease(id, kind, out.err == nil)
 	case commandLeaseRevoke:
 		id := r.varint()
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, nil)
+		}
+		if out.err == nil {
 			out.delete, out.err = m.store.LeaseRevoke(id)
 		}
 		m.tellLease(id, kind, out.err == nil)
 	case commandLeaseExpire:
 		term, id, serial := r.uvarint(), r.varint(), r.uvarint()
 		if out.err = r.end(kind); out.err == nil {
-			out.err = m.checkLeaseTerm(term)
+			out.err = errors.Join(m.checkLeaseTerm(term), m.refusal(kind, nil))
 		}
 		if out.err == nil {
 			out.delete, out.err = m.store.LeaseExpire(id, serial)

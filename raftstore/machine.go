@@ -26,6 +26,7 @@ type machine struct {
 	// uses: a clock that all members share.
 	sessions map[uint64]*sessionState
 	steps    uint64
+	alarms   *alarmSet
 
 	// digests are those of the last entries and diverged what was found by them: the
 	// only things here that are not replicated.
@@ -51,7 +52,7 @@ func newMachine(members []Member) *machine {
 		store:   mvcc.New(),
 		conf:    &pb.ConfState{AutoLeave: new(false)},
 		members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{},
-		sessions: map[uint64]*sessionState{},
+		sessions: map[uint64]*sessionState{}, alarms: &alarmSet{},
 	}
 	if len(members) > 0 {
 		m.applied, m.term = bootstrapIndex, bootstrapTerm
@@ -135,25 +136,39 @@ func (m *machine) execute(kind commandKind, body []byte, out *result) {
 	case commandPut:
 		p := r.put()
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, nil)
+		}
+		if out.err == nil {
 			out.put, out.err = m.store.Put(&p)
 		}
 	case commandDelete:
 		d := r.delete()
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, nil)
+		}
+		if out.err == nil {
 			out.delete, out.err = m.store.Delete(&d)
 		}
 	case commandTxn:
 		t := r.txn(0)
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, &t)
+		}
+		if out.err == nil {
 			out.txn, out.err = m.store.Apply(&t)
 		}
 	case commandCompact:
 		revision := r.varint()
 		if out.err = r.end(kind); out.err == nil {
+			out.err = m.refusal(kind, nil)
+		}
+		if out.err == nil {
 			out.err = m.store.Compact(revision)
 		}
 	case commandLeaseGrant, commandLeaseRevoke, commandLeaseExpire, commandLeaseCheckpoint:
 		m.executeLease(kind, &r, out)
+	case commandAlarm:
+		m.executeAlarm(&r, out)
 	case commandOpen:
 		if out.err = r.end(kind); out.err == nil {
 			m.openSession(out)

@@ -174,6 +174,7 @@ func (c *core) setConf(conf *pb.ConfState) {
 		}
 		delete(s.members, id)
 		delete(s.origins, id)
+		s.dropAlarms(id)
 		s.removed[id] = true
 	}
 	c.fx.membership = true

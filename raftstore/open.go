@@ -104,6 +104,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	}, log, state)
 	if err == nil {
 		r.leases.init(r)
+		r.compactor = newCompactor(&cfg)
 	}
 	return r, err
 }

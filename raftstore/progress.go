@@ -49,6 +49,7 @@ func (r *replica) status() Status {
 		Commit: basic.GetCommit(), Applied: c.state.applied,
 		FirstIndex: c.log.offset + 1, LastIndex: c.log.last(), SnapshotIndex: c.log.snapshot.GetIndex(),
 		Revision: c.state.store.Revision(), CompactedRevision: c.state.store.CompactedRevision(),
+		SizeBytes: c.state.store.SizeBytes(), QuotaBytes: r.cfg.QuotaBytes, Alarms: c.state.alarms.list(),
 		StateHash:     c.state.store.Hash(),
 		PendingWrites: c.writes.count, PendingReads: c.reads.count,
 		SyncTime: r.syncTook,

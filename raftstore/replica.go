@@ -57,7 +57,8 @@ type replica struct {
 	published uint64
 	err       error
 
-	leases leaseDesk
+	leases    leaseDesk
+	compactor compactor
 }
 
 // receive takes a frame from the network.
@@ -105,6 +106,7 @@ func (r *replica) tick() {
 	r.askAround()
 	r.publishDigest()
 	r.leases.tick()
+	r.autoCompact()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
 

@@ -22,6 +22,7 @@ var storedErrors = []error{
 	mvcc.ErrValueProvided, mvcc.ErrLeaseProvided, mvcc.ErrTooManyOps, mvcc.ErrDuplicateKey,
 	mvcc.ErrInvalidSortOption, mvcc.ErrInvalidCompare, mvcc.ErrInvalidOp, mvcc.ErrRequestTooLarge,
 	mvcc.ErrLeaseNotFound, mvcc.ErrLeaseExists, mvcc.ErrLeaseTTLTooLarge, mvcc.ErrInvalidLease,
+	ErrNoSpace, ErrCorruptAlarm,
 }
 
 // storedError is an error that has been through its byte form: the same text, and

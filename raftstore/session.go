@@ -217,6 +217,9 @@ func (a *Attempt) Put(ctx context.Context, p PutRequest) (PutResult, error) {
 	if err := mvcc.ValidatePut(&p, a.session.store.limits()); err != nil {
 		return PutResult{}, a.refused(err)
 	}
+	if err := a.session.store.reserve(ctx, putCost(&p)); err != nil {
+		return PutResult{}, a.refused(err)
+	}
 	res, err := a.write(ctx, commandPut, appendPut(nil, &p))
 	return res.put, err
 }
@@ -233,6 +236,9 @@ func (a *Attempt) DeleteRange(ctx context.Context, d DeleteRequest) (DeleteResul
 // Txn is KV.Txn, once, also when it only reads.
 func (a *Attempt) Txn(ctx context.Context, t Txn) (TxnResult, error) {
 	if err := mvcc.Validate(&t, a.session.store.limits()); err != nil {
+		return TxnResult{}, a.refused(err)
+	}
+	if err := a.session.store.reserve(ctx, txnCost(&t)); err != nil {
 		return TxnResult{}, a.refused(err)
 	}
 	res, err := a.write(ctx, commandTxn, appendTxn(nil, &t))

@@ -53,6 +53,11 @@ type Status struct {
 	// Revision and CompactedRevision are those of the state at Applied.
 	Revision          int64
 	CompactedRevision int64
+	// SizeBytes is about what the state takes in memory, QuotaBytes where it has to
+	// stop (negative: nowhere), Alarms what has been raised.
+	SizeBytes  int64
+	QuotaBytes int64
+	Alarms     []Alarm
 	// StateHash digests the state at Applied: members with equal Applied have
 	// equal hashes, or one of them is broken.
 	StateHash uint64

@@ -15,10 +15,12 @@ import (
 
 // Store is one open member. All methods are safe for concurrent use.
 type Store struct {
-	node  *node
-	kv    *mvcc.Store
-	cfg   Config
-	close sync.Once
+	node *node
+	kv   *mvcc.Store
+	// alarms are those of the state.
+	alarms *alarmSet
+	cfg    Config
+	close  sync.Once
 	// closed is what Close or Abort has returned.
 	closed error
 	// leasesNamed counts the lease ids that were chosen here.
@@ -58,7 +60,7 @@ func open(dir string, cfg Config) (*Store, error) {
 	r.now = func() time.Duration { return time.Since(started) }
 	r.attach(network)
 	n.start()
-	return &Store{node: n, kv: r.core.state.store, cfg: cfg}, nil
+	return &Store{node: n, kv: r.core.state.store, alarms: r.core.state.alarms, cfg: cfg}, nil
 }
 
 // openTransport listens for peers; a member without an address has none.
@@ -185,6 +187,9 @@ func (s *Store) Put(ctx context.Context, p PutRequest) (PutResult, error) {
 	if err := mvcc.ValidatePut(&p, s.limits()); err != nil {
 		return PutResult{}, notApplied(err)
 	}
+	if err := s.reserve(ctx, putCost(&p)); err != nil {
+		return PutResult{}, notApplied(err)
+	}
 	r := newRequest(commandPut)
 	r.body = appendPut(r.body, &p)
 	res, err := s.write(ctx, r)
@@ -216,6 +221,9 @@ func (s *Store) Txn(ctx context.Context, t Txn) (TxnResult, error) {
 			err = notApplied(err)
 		}
 		return res, err
+	}
+	if err := s.reserve(ctx, txnCost(&t)); err != nil {
+		return TxnResult{}, notApplied(err)
 	}
 	r := newRequest(commandTxn)
 	r.body = appendTxn(r.body, &t)

@@ -9,7 +9,9 @@ import "fmt"
 //     the base of its key, in place of the base before it; a tombstone clears
 //     the base, and the last one takes the key out of the index. The cost is
 //     that of the records, not of all keys.
-//  2. A chunk of the arena in which every record has left the history, and
+//  2. A base that a record of the floor's own revision has replaced cannot be read any
+//     more: its bytes go, its numbers stay for the image.
+//  3. A chunk of the arena in which every record has left the history, and
 //     less than half of the bytes are live, is emptied: its live entries, which
 //     are bases, are appended anew.
 //
@@ -17,6 +19,9 @@ import "fmt"
 // there. Readers never see any of this: they ask for revisions at the floor or
 // above, and what those are does not depend on how far the work has come.
 type reclaimer struct {
+	// shaded is the position behind the last record of the floor whose key's base
+	// was let go.
+	shaded uint64
 	// chunks are those still to be emptied; offset is how far the last of them
 	// has been read.
 	chunks []int
@@ -91,8 +96,29 @@ func (s *Store) retireRecords(steps int) int {
 		steps--
 	}
 	h.dropBefore(p)
+	for p = max(p, s.reclaim.shaded); steps > 0 && p < s.applied && h.at(p).main == s.live.floor; p++ {
+		s.shade(h.at(p))
+		s.reclaim.shaded = p + 1
+		steps--
+	}
 	s.live.root = s.index.root
 	return steps
+}
+
+// shade lets go of the bytes of a base that a record of the floor has replaced.
+func (s *Store) shade(r *record) {
+	if r.prev >= s.live.history.start {
+		return
+	}
+	key := s.live.dir.key(r.entry)
+	at := s.index.root.get(s.live.dir, key)
+	it := *at.item()
+	if it.key == r.entry {
+		return // there is no base, only a name
+	}
+	s.arena.release(it.key)
+	it.key = r.entry
+	s.index.replace(s.live.dir, key, at, it)
 }
 
 // retire makes one record the base of its key. The entry that held the key's

@@ -32,7 +32,8 @@ import (
 //	records   {1 put | 2 delete, revision step 0|1, key, value, lease}… 0
 //
 // where a key or value is its length and its bytes. Versions and creation
-// revisions of records follow from the state before them and are not stored.
+// revisions of records follow from the state before them and are not stored. A base
+// that a record of the floor itself replaces has no value: it is there for those.
 const (
 	imageMagic      = "ORCMVCC\x02"
 	imageBlockBytes = 64 << 10
@@ -69,7 +70,11 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	e.byte(imageEnd)
 	v.root.ascend(v.dir, nil, bound{open: true}, false, func(it *item) bool {
 		if ver, ok := v.at(it, v.floor-1); ok {
-			e.base(v.keyValue(ver))
+			kv := v.keyValue(ver)
+			if at, ok := v.at(it, v.floor); !ok || at.mod == v.floor {
+				kv.Value = nil // nobody can read it; see compact.go
+			}
+			e.base(kv)
 		}
 		return e.err == nil
 	})

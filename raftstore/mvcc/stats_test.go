@@ -27,7 +27,7 @@ func TestStats(t *testing.T) {
 	}, s.Stats())
 	require.NoError(t, s.Compact(5))
 	settle(s)
-	require.Equal(t, "revision 5 (floor 5), 1 keys, 1 records, 1 leases, 1 watchers, 30 of 42 bytes live", s.Stats().String())
+	require.Equal(t, "revision 5 (floor 5), 1 keys, 1 records, 1 leases, 1 watchers, 21 of 42 bytes live", s.Stats().String())
 }
 
 func TestSizeBytes(t *testing.T) {
