@@ -36,6 +36,11 @@ type Config struct {
 	PercentageOfNodesToScore int
 	// TieBreak chooses among the best nodes.
 	TieBreak TieBreak
+	// Plain decides with the plain form alone: every plugin looks at every node
+	// for every pod. The decisions are the same, some hundred times slower on
+	// big clusters; the engine's memory, up to 60 bytes per node and kind of
+	// pod, is saved.
+	Plain bool
 	// Seed is for TieRandom and for the random start of a bounded search for
 	// preemption.
 	Seed uint64

@@ -20,8 +20,7 @@ type profile struct {
 	permitters  []numbered[Permitter]
 	preBinders  []numbered[PreBinder]
 	binders     []numbered[PluginBinder]
-	gates       []numbered[PreEnqueuer]
-	hints       []pluginHint
+	parts       *parts // the same for the engine
 }
 
 // numbered is a plugin in one of its roles.
@@ -77,7 +76,6 @@ func builtin(p *Profile) ([]Plugin, error) {
 	return []Plugin{
 		nodeUnschedulable{}, nodeName{}, taintToleration{}, affinity, nodePorts{}, fit,
 		volumeRestrictions{}, nodeVolumeLimits{}, volumeBinding{}, volumeZone{}, spread, interPod, dynamicResources{}, preemption, balanced, imageLocality{}, declaredFeatures{},
-		schedulingGates{}, gangScheduling{},
 	}, nil
 }
 
@@ -101,6 +99,7 @@ func compileProfile(config *Profile) (*profile, error) {
 			return nil, err
 		}
 	}
+	p.parts = partsOf(p)
 	return p, nil
 }
 
@@ -127,7 +126,6 @@ func (p *profile) enrol(pl Plugin, weight int64) error {
 	roles += role(&p.permitters, pl, number)
 	roles += role(&p.preBinders, pl, number)
 	roles += role(&p.binders, pl, number)
-	roles += role(&p.gates, pl, number)
 	if s, ok := pl.(Score); ok {
 		normalizer, _ := pl.(Normalizer)
 		p.scores = append(p.scores, scorer{number, s, normalizer, weight})
@@ -136,7 +134,6 @@ func (p *profile) enrol(pl Plugin, weight int64) error {
 	if roles == 0 {
 		return configError("Extra", pl.Name(), "a plugin with at least one role")
 	}
-	p.registerHints(pl, number)
 	return nil
 }
 

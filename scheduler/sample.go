@@ -20,18 +20,23 @@ func nodesToFind(n, percent int) int {
 	return max(n*percent/100, minFeasibleNodes)
 }
 
+// wanted returns how many feasible nodes of n a scan looks for.
+func (s *Scheduler) wanted(p *profile, n int) int {
+	if len(p.scores) == 0 {
+		return 1
+	}
+	percent := p.percentage
+	if percent == 0 {
+		percent = s.config.PercentageOfNodesToScore
+	}
+	return nodesToFind(n, percent)
+}
+
 // scan looks at nodes from the rotating start until enough feasible ones are
 // found. The scan ends at the node that would be one too many; that one counts
 // neither as feasible nor as rejected (kube-scheduler 1.36, parallelism 1).
 func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
-	percent := c.profile.percentage
-	if percent == 0 {
-		percent = s.config.PercentageOfNodesToScore
-	}
-	want := nodesToFind(len(nodes), percent)
-	if len(c.profile.scores) == 0 {
-		want = 1
-	}
+	want := s.wanted(c.profile, len(nodes))
 	at := 0
 	if len(nodes) > 0 {
 		at = s.start % len(nodes)

@@ -19,6 +19,9 @@ type Scheduler struct {
 	// start is where the next scan of the nodes begins.
 	start int
 	rng   *rand.Rand
+	pcg   *rand.PCG // what rng draws from
+	// engine is nil with Config.Plain.
+	engine *engine
 
 	// Memory that is used again from cycle to cycle.
 	cycle    Cycle
@@ -62,7 +65,11 @@ func New(config Config) (*Scheduler, error) {
 	s := &Scheduler{
 		config:   config,
 		profiles: make(map[string]*profile),
-		rng:      rand.New(rand.NewPCG(config.Seed, 0)),
+		pcg:      rand.NewPCG(config.Seed, 0),
+	}
+	s.rng = rand.New(s.pcg)
+	if !config.Plain {
+		s.engine = newEngine()
 	}
 	for i := range config.Profiles {
 		p, err := compileProfile(&config.Profiles[i])
@@ -92,9 +99,19 @@ func (s *Scheduler) Schedule(pod *Pod) (Placement, error) {
 
 // SchedulePod is Schedule for a pod that is compiled already.
 func (s *Scheduler) SchedulePod(p *PodInfo) (Placement, error) {
+	var out Placement
+	err := s.SchedulePodInto(p, &out)
+	return out, err
+}
+
+// SchedulePodInto is SchedulePod into memory of the caller's: out.Plugins is
+// overwritten if it has room. It allocates nothing when the Scheduler has seen
+// pods like this one before and a node admits it.
+func (s *Scheduler) SchedulePodInto(p *PodInfo, out *Placement) error {
 	profile, err := s.profileOf(p)
 	if err != nil {
-		return Placement{}, err
+		*out = Placement{}
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,34 +119,26 @@ func (s *Scheduler) SchedulePod(p *PodInfo) (Placement, error) {
 	cache.mu.Lock()
 	defer cache.mu.Unlock()
 	if cache.pod(p.key) != nil {
-		return Placement{}, inputError(p, "metadata.name", p.Pod.Name, ErrExists)
+		*out = Placement{}
+		return inputError(p, "metadata.name", p.Pod.Name, ErrExists)
 	}
 	nodes := cache.refresh()
 	if len(nodes) == 0 {
-		return Placement{}, ErrNoNodes
+		*out = Placement{}
+		return ErrNoNodes
+	}
+	if s.engine != nil && s.engineDecides(profile, p, out) {
+		return nil
 	}
 	s.cycle.begin(s, profile, p, nodes)
-	return s.run(&s.cycle)
+	placement, err := s.run(&s.cycle)
+	*out = placement
+	return err
 }
 
 // profileOf finds the profile for the pod, and refuses what cannot be
 // scheduled at all.
 func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
-	profile, err := s.profileNamed(p)
-	if err != nil {
-		return nil, err
-	}
-	if p.unsupported != nil {
-		return nil, p.unsupported
-	}
-	if e := gatedError(p); e != nil {
-		return nil, e
-	}
-	return profile, nil
-}
-
-// profileNamed finds the profile that the pod's schedulerName names.
-func (s *Scheduler) profileNamed(p *PodInfo) (*profile, error) {
 	name := p.Pod.Spec.SchedulerName
 	if name == "" {
 		name = DefaultSchedulerName
@@ -138,21 +147,17 @@ func (s *Scheduler) profileNamed(p *PodInfo) (*profile, error) {
 	if profile == nil {
 		return nil, &InputError{Object: p.object(), Field: "spec.schedulerName", Value: name, Want: "the name of a profile"}
 	}
+	if p.unsupported != nil {
+		return nil, p.unsupported
+	}
+	if gates := p.Pod.Spec.SchedulingGates; len(gates) > 0 {
+		e := &GatedError{Pod: p.Name()}
+		for _, g := range gates {
+			e.Gates = append(e.Gates, g.Name)
+		}
+		return nil, e
+	}
 	return profile, nil
-}
-
-// gatedError returns the error about the pod's scheduling gates, nil when it
-// has none.
-func gatedError(p *PodInfo) *GatedError {
-	gates := p.Pod.Spec.SchedulingGates
-	if len(gates) == 0 {
-		return nil
-	}
-	e := &GatedError{Pod: p.Name()}
-	for _, g := range gates {
-		e.Gates = append(e.Gates, g.Name)
-	}
-	return e
 }
 
 // run is one cycle: narrow, filter, score, choose.
@@ -197,7 +202,6 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	}
 	if narrow.verdict.Rejected() {
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
-		fit.narrowed = narrow.by
 		return fit, false, nil
 	}
 	if s.tryNominated(c, &narrow, fit) {
@@ -206,7 +210,6 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	nodes := c.Nodes
 	if narrow.only != nil {
 		nodes = named(c.Nodes, narrow.only)
-		fit.narrowed = narrow.by
 		fit.Absent = absentVerdict(narrow.by)
 	}
 	err = s.scan(c, nodes, fit)

@@ -107,15 +107,15 @@ func (t *scoreTable) choose(tie TieBreak, feasible []*NodeInfo, rng *rand.Rand) 
 		}
 		return at
 	case TieRandom:
-		return t.draw(best, rng)
+		return drawBest(t.total, best, rng)
 	}
 	return firstInHeap(t.total, best)
 }
 
-// draw picks one of the best with equal probability.
-func (t *scoreTable) draw(best int64, rng *rand.Rand) int {
+// drawBest picks one of the best with equal probability.
+func drawBest(totals []int64, best int64, rng *rand.Rand) int {
 	at, seen := 0, 0
-	for i, total := range t.total {
+	for i, total := range totals {
 		if total != best {
 			continue
 		}

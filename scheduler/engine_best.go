@@ -1,0 +1,308 @@
+package scheduler
+
+import (
+	"iter"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+)
+
+// bitset is a set of positions.
+type bitset []uint64
+
+func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) has(at int32) bool { return b[at>>6]>>(at&63)&1 != 0 }
+func (b bitset) set(at int32)      { b[at>>6] |= 1 << (at & 63) }
+func (b bitset) clear(at int32)    { b[at>>6] &^= 1 << (at & 63) }
+
+// all yields the members in ascending order.
+func (b bitset) all() iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for i, word := range b {
+			for ; word != 0; word &= word - 1 {
+				if !yield(int32(i<<6 + bits.TrailingZeros64(word))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// first returns the lowest member, -1 when there is none.
+func (b bitset) first() int32 {
+	for at := range b.all() {
+		return at
+	}
+	return -1
+}
+
+// appendFrom appends the members in ascending order from start on, once round,
+// at most max of them.
+func (b bitset) appendFrom(dst []int32, start, max int) []int32 {
+	first := start >> 6
+	for i := range len(b) + 1 {
+		w := (first + i) % len(b)
+		word := b[w]
+		if i == 0 {
+			word &= ^uint64(0) << (start & 63)
+		} else if i == len(b) {
+			word &= 1<<(start&63) - 1
+		}
+		for ; word != 0; word &= word - 1 {
+			if max--; max < 0 {
+				return dst
+			}
+			dst = append(dst, int32(w<<6+bits.TrailingZeros64(word)))
+		}
+	}
+	return dst
+}
+
+// bestNodes finds the feasible nodes with the highest total. Nodes are taken in
+// blocks of 64; per block it keeps the highest total and which nodes have it.
+// After a placement one block is computed anew, and the blocks are compared:
+//
+//	positions  0 ........ 63 64 ...... 127 128 ...
+//	top             812           799          812
+//	mask         0b..0100      0b..0001     0b..1010
+//
+// Cost per decision: 64 totals for each block that has changed, and n/64
+// comparisons.
+type bestNodes struct {
+	top  []int64
+	mask []uint64
+	// before counts the feasible nodes in the blocks before each.
+	before []int32
+	// soiled are the blocks that have changed.
+	soiled bitset
+	any    bool
+	// The normalisers that the totals were computed with. Others make all
+	// blocks stale.
+	taintTop, affinityTop int64
+}
+
+func newBestNodes(n int) bestNodes {
+	blocks := (n + 63) / 64
+	b := bestNodes{
+		top: make([]int64, blocks), mask: make([]uint64, blocks), before: make([]int32, blocks+1),
+		soiled: newBitset(blocks),
+	}
+	b.soilAll()
+	return b
+}
+
+func (b *bestNodes) soil(at int32) {
+	b.soiled.set(at >> 6)
+	b.any = true
+}
+
+func (b *bestNodes) soilAll() {
+	for i := range b.soiled {
+		b.soiled[i] = ^uint64(0)
+	}
+	b.any = true
+}
+
+// refreshBest computes what has changed, and returns the highest total.
+func (k *class) refreshBest() int64 {
+	b := &k.best
+	if b.taintTop != k.taintTop.top || b.affinityTop != k.affinityTop.top {
+		b.taintTop, b.affinityTop = k.taintTop.top, k.affinityTop.top
+		b.soilAll()
+	}
+	if b.any {
+		for block := range b.soiled.all() {
+			if int(block) == len(b.top) {
+				break
+			}
+			b.top[block], b.mask[block] = k.bestInBlock(block)
+		}
+		clear(b.soiled)
+		b.any = false
+		for i, word := range k.fits {
+			b.before[i+1] = b.before[i] + int32(bits.OnesCount64(word))
+		}
+	}
+	return slices.Max(b.top)
+}
+
+func (k *class) bestInBlock(block int32) (top int64, mask uint64) {
+	top = noTotal
+	for word := k.fits[block]; word != 0; word &= word - 1 {
+		bit := bits.TrailingZeros64(word)
+		switch total := k.totalOf(block<<6 + int32(bit)); {
+		case total > top:
+			top, mask = total, 1<<bit
+		case total == top:
+			mask |= 1 << bit
+		}
+	}
+	return top, mask
+}
+
+// noTotal is below every total.
+const noTotal = math.MinInt64
+
+// ranked is the feasible nodes of a class in the order of a scan from start,
+// with those that have the total best.
+type ranked struct {
+	*bestNodes
+	fits  bitset
+	start int32
+	skip  int32 // feasible nodes before start
+	nodes int32 // feasible nodes
+	best  int64
+}
+
+func (k *class) ranked(start int, best int64) ranked {
+	r := ranked{bestNodes: &k.best, fits: k.fits, start: int32(start), nodes: int32(k.feasible), best: best}
+	r.skip = r.before[start>>6] + int32(bits.OnesCount64(k.fits[start>>6]&(1<<(start&63)-1)))
+	return r
+}
+
+// word returns which nodes of a block are best.
+func (r *ranked) word(block int) uint64 {
+	if r.top[block] != r.best {
+		return 0
+	}
+	return r.mask[block]
+}
+
+// at returns the position of the feasible node with a rank.
+func (r *ranked) at(rank int32) int32 {
+	rank += r.skip
+	if rank >= r.nodes {
+		rank -= r.nodes
+	}
+	block, _ := slices.BinarySearch(r.before, rank+1)
+	block--
+	word := r.fits[block]
+	for range rank - r.before[block] {
+		word &= word - 1
+	}
+	return int32(block<<6 + bits.TrailingZeros64(word))
+}
+
+// rank is the inverse of at.
+func (r *ranked) rank(at int32) int32 {
+	rank := r.before[at>>6] + int32(bits.OnesCount64(r.fits[at>>6]&(1<<(at&63)-1))) - r.skip
+	if rank < 0 {
+		rank += r.nodes
+	}
+	return rank
+}
+
+// all yields the best nodes in scan order.
+func (r *ranked) all(yield func(at int32) bool) {
+	blocks := len(r.fits)
+	for i := range blocks + 1 {
+		block := (int(r.start)>>6 + i) % blocks
+		word := r.word(block)
+		if i == 0 {
+			word &= ^uint64(0) << (r.start & 63)
+		} else if i == blocks {
+			word &= 1<<(r.start&63) - 1
+		}
+		for ; word != 0; word &= word - 1 {
+			if !yield(int32(block<<6 + bits.TrailingZeros64(word))) {
+				return
+			}
+		}
+	}
+}
+
+// draw is scoreTable.draw.
+func (r *ranked) draw(rng *rand.Rand) (at int32) {
+	seen := 0
+	for i := range r.all {
+		if seen++; rng.IntN(seen) == 0 {
+			at = i
+		}
+	}
+	return at
+}
+
+// few is up to how many best nodes are compared one by one.
+const few = 48
+
+// firstInHeap is firstInHeap: the best node that comes first in pre-order of
+// the heap over the ranks. A few are compared by their places in the order;
+// among many the heap is searched from its root.
+func (r *ranked) firstInHeap() int32 {
+	count, first, found := 0, heapPlace{}, int32(0)
+	for at := range r.all {
+		if count++; count > few {
+			return r.searchHeap()
+		}
+		if place := placeInHeap(r.rank(at)); count == 1 || place.before(first) {
+			first, found = place, at
+		}
+	}
+	return found
+}
+
+// heapPlace is the path from the root of a binary heap to an entry: the bits
+// of its index plus one after the leading one, 0 to the left and 1 to the right,
+// moved up to the top of the word. Pre-order is the order of the paths as
+// texts: an entry before everything below it.
+type heapPlace struct {
+	path  uint32
+	depth int
+}
+
+func placeInHeap(index int32) heapPlace {
+	depth := bits.Len32(uint32(index+1)) - 1
+	return heapPlace{uint32(index+1) << (31 - depth), depth}
+}
+
+func (p heapPlace) before(q heapPlace) bool {
+	return p.path < q.path || p.path == q.path && p.depth < q.depth
+}
+
+// searchHeap goes down from the root to wherever there is a best node.
+func (r *ranked) searchHeap() int32 {
+	index := int32(0)
+	for {
+		if at := r.at(index); r.word(int(at>>6))>>(at&63)&1 != 0 {
+			return at
+		}
+		if index = 2*index + 1; !r.below(index) {
+			index++
+		}
+	}
+}
+
+// below says that the heap has a best node at index or below it. Level by
+// level these are ranks next to each other.
+func (r *ranked) below(index int32) bool {
+	for first, last := index, index; first < r.nodes; first, last = 2*first+1, 2*last+2 {
+		from, to := r.at(first), r.at(min(last, r.nodes-1))
+		if from <= to {
+			if r.between(from, to) {
+				return true
+			}
+		} else if r.between(from, int32(len(r.fits)<<6-1)) || r.between(0, to) {
+			return true
+		}
+	}
+	return false
+}
+
+// between says that there is a best node at one of the positions from..to.
+func (r *ranked) between(from, to int32) bool {
+	for block := from >> 6; block <= to>>6; block++ {
+		word := r.word(int(block))
+		if block == from>>6 {
+			word &= ^uint64(0) << (from & 63)
+		}
+		if block == to>>6 {
+			word &= ^uint64(0) >> (63 - to&63)
+		}
+		if word != 0 {
+			return true
+		}
+	}
+	return false
+}
