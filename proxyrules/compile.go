@@ -98,7 +98,7 @@ func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
 // finish derives what needs all policies: order, conflicts, tables.
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
-	edit := newTable().edit()
+	edit := newTable().edit(r.node)
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {
 			if h := edit.t.find(f.tableKey()); h != nil && h.policy != p {

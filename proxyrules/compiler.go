@@ -357,7 +357,7 @@ func equalTexts(a, b []Backend) bool {
 
 // apply makes r, a copy of an older RuleSet, the one with the changes.
 func (r *RuleSet) apply(changes []change) {
-	edit := r.table.edit()
+	edit := r.table.edit(r.node)
 	for _, ch := range changes {
 		if ch.new != nil {
 			edit.add(ch.new)

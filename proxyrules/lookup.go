@@ -67,14 +67,17 @@ func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
 		return Decision{}
 	}
 	c := r.table.find(tableKey{dst, portProtocol(f.Destination.Port(), f.Protocol)})
-	if c == nil || len(c.direct) == 0 {
-		way := r.way(f, c)
-		if len(way.list) == 0 {
-			return way.end
+	if c != nil && len(c.direct) > 0 {
+		to := &c.direct[scale(random, len(c.direct))]
+		if to.words != src && !to.watched && !r.table.maybeTaken(to.words) {
+			return Decision{DNAT, netip.AddrPortFrom(to.addr(), to.port), r.node.offCluster(src, r.node.in(&f)), c.policy}
 		}
-		return r.deliver(f, src, way.policy, &way.list[scale(random, len(way.list))], way.mark)
 	}
-	return r.deliver(f, src, c.policy, &c.direct[scale(random, len(c.direct))], r.node.offCluster(src, r.node.in(&f)))
+	way := r.way(f, c)
+	if len(way.list) == 0 {
+		return way.end
+	}
+	return r.deliver(f, src, way.policy, &way.list[scale(random, len(way.list))], way.mark)
 }
 
 // scale maps the range of random onto 0 … n-1.

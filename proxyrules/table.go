@@ -20,11 +20,28 @@ func (s kindSet) onlyClusterIP() bool { return s == 1<<ClusterIPFrontend }
 type words struct{ hi, lo uint64 }
 
 func wordsOf(a netip.Addr) words {
+	if a.Is4() { // As16 costs four times as much
+		b := a.As4()
+		return words{0, mapped4 | uint64(binary.BigEndian.Uint32(b[:]))}
+	}
 	b := a.As16()
 	return words{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-func (w words) is4() bool { return w.hi == 0 && w.lo>>32 == 0xffff }
+const mapped4 = 0xffff << 32
+
+func (w words) is4() bool { return w.hi == 0 && w.lo>>32 == mapped4>>32 }
+
+// addr is the address; an IPv4 address if it is mapped.
+func (w words) addr() netip.Addr {
+	if w.is4() {
+		return netip.AddrFrom4([4]byte{byte(w.lo >> 24), byte(w.lo >> 16), byte(w.lo >> 8), byte(w.lo)})
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], w.hi)
+	binary.BigEndian.PutUint64(b[8:], w.lo)
+	return netip.AddrFrom16(b)
+}
 
 // wordRange is a CIDR range over words.
 type wordRange struct{ base, mask words }
@@ -68,12 +85,29 @@ func nodePortKey(port uint16, p Protocol) tableKey {
 
 // entry is what is known about a key: for frontends the policy that holds it
 // and the fields that name it, for the other uses how many policies share it.
+// It is as large as a cache line, 64 bytes.
 type entry struct {
 	key    tableKey
 	kinds  kindSet
 	count  uint32 // 0: the slot is free
 	policy *Policy
-	direct []Backend // of a cluster IP that is nothing else: where its traffic goes
+	direct []hop // of a cluster IP that is nothing else: where its traffic goes
+}
+
+// hop is a backend as the fast path wants it: a third of the size.
+type hop struct {
+	words
+	port    uint16
+	watched bool // by filters, for what its address is (node.watches)
+}
+
+func (n *node) hops(list []Backend) []hop {
+	out := make([]hop, len(list))
+	for i := range list {
+		w := wordsOf(list[i].Address.Addr())
+		out[i] = hop{w, list[i].Address.Port(), n.watches(w)}
+	}
+	return out
 }
 
 // table maps keys to entries, by open addressing in shards. It is never
@@ -81,7 +115,7 @@ type entry struct {
 // service costs a shard or two and readers need no lock.
 type table struct {
 	seed   uint64
-	shards [tableShards]*tableShard
+	shards [tableShards]tableShard
 	// taken has a bit for the hash of every address in the table, and maybe
 	// some for addresses that left: backends whose bit is clear are certain
 	// not to be captured themselves.
@@ -90,7 +124,8 @@ type table struct {
 
 const (
 	tableShards = 256
-	takenWords  = 2048
+	takenLog    = 12
+	takenWords  = 1 << takenLog
 )
 
 type tableShard struct {
@@ -108,13 +143,13 @@ func (t *table) hash(k tableKey) uint64 {
 
 func (t *table) find(k tableKey) *entry {
 	h := t.hash(k)
-	s := t.shards[h%tableShards]
-	if s == nil {
+	slots := t.shards[h%tableShards].slots
+	if len(slots) == 0 {
 		return nil
 	}
-	mask := uint64(len(s.slots) - 1)
+	mask := uint64(len(slots) - 1)
 	for i := h / tableShards; ; i++ {
-		e := &s.slots[i&mask]
+		e := &slots[i&mask]
 		if e.count == 0 {
 			return nil
 		}
@@ -146,18 +181,19 @@ func hairpinKey(b *Backend, p Protocol) tableKey {
 
 // maybeTaken is false when nothing in the table has the address.
 func (t *table) maybeTaken(w words) bool {
-	a, b := takenBits(w)
-	return t.taken[a/64]>>(a%64)&1 != 0 && t.taken[b/64]>>(b%64)&1 != 0
+	at, bits := takenBits(w)
+	return t.taken[at]&bits == bits
 }
 
-// takenBits are the two bits of an address.
-func takenBits(w words) (a, b uint64) {
+// takenBits are the bits of an address in one of the words.
+func takenBits(w words) (at int, bits uint64) {
 	h := (w.hi ^ w.lo) * 0x9e3779b97f4a7c15
-	return h >> 47, (h >> 30) % (64 * takenWords)
+	return int(h >> (64 - takenLog)), 1<<(h>>20&63) | 1<<(h>>30&63) | 1<<(h>>40&63)
 }
 
 // tableEdit makes a new table out of one that stays as it is.
 type tableEdit struct {
+	n     *node
 	t     table
 	owned [tableShards]bool
 	taken bool
@@ -167,21 +203,21 @@ func newTable() *table {
 	return &table{seed: maphash.Comparable(maphash.MakeSeed(), 0), taken: new([takenWords]uint64)}
 }
 
-func (t *table) edit() *tableEdit { return &tableEdit{t: *t} }
+func (t *table) edit(n *node) *tableEdit { return &tableEdit{n: n, t: *t} }
 
 func (e *tableEdit) done() *table { return &e.t }
 
 // own returns the shard of a hash, copied if others can see it.
 func (e *tableEdit) own(h uint64) *tableShard {
 	i := h % tableShards
-	s := e.t.shards[i]
+	s := &e.t.shards[i]
 	switch {
-	case s == nil:
-		s = &tableShard{slots: make([]entry, 8)}
+	case s.slots == nil:
+		s.slots = make([]entry, 8)
 	case !e.owned[i]:
-		s = &tableShard{slots: append([]entry(nil), s.slots...), used: s.used}
+		s.slots = append([]entry(nil), s.slots...)
 	}
-	e.t.shards[i], e.owned[i] = s, true
+	e.owned[i] = true
 	return s
 }
 
@@ -259,9 +295,8 @@ func (e *tableEdit) take(addr netip.Addr) {
 		c := *e.t.taken
 		e.t.taken, e.taken = &c, true
 	}
-	a, b := takenBits(w)
-	e.t.taken[a/64] |= 1 << (a % 64)
-	e.t.taken[b/64] |= 1 << (b % 64)
+	at, bits := takenBits(w)
+	e.t.taken[at] |= bits
 }
 
 // keys calls do for every key that a policy uses; kinds is 0 for those that
@@ -294,7 +329,7 @@ func (e *tableEdit) add(p *Policy) {
 		if kinds != 0 {
 			at.policy, at.kinds, at.direct = p, kinds, nil
 			if kinds.onlyClusterIP() {
-				at.direct = p.internal()
+				at.direct = e.n.hops(p.internal())
 			}
 		}
 	})
