@@ -25,6 +25,8 @@ type Store struct {
 	closed error
 	// leasesNamed counts the lease ids that were chosen here.
 	leasesNamed atomic.Uint64
+	// updates line up the callers of Update.
+	updates updateChains
 }
 
 var _ KV = (*Store)(nil)
@@ -112,29 +114,43 @@ func recycle(r *request) {
 
 // write proposes a request and waits for its outcome.
 func (s *Store) write(ctx context.Context, r *request) (result, error) {
-	if len(r.body) > s.cfg.RequestSizeMax {
-		err := fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
-		recycle(r)
+	if err := s.start(ctx, r); err != nil {
 		return result{}, notApplied(err)
 	}
-	if ctx.Err() != nil {
-		recycle(r)
-		return result{}, notApplied(contextReason(ctx))
+	return s.await(ctx, r)
+}
+
+// start hands a request over. An error means that it was not taken.
+func (s *Store) start(ctx context.Context, r *request) (err error) {
+	switch {
+	case len(r.body) > s.cfg.RequestSizeMax:
+		err = fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
+	case ctx.Err() != nil:
+		err = contextReason(ctx)
+	default:
+		err = s.node.submit(r)
 	}
-	if err := s.node.submit(r); err != nil {
+	if err != nil {
 		recycle(r)
-		return result{}, notApplied(err)
 	}
+	return err
+}
+
+// await waits for the outcome of a request that was started.
+func (s *Store) await(ctx context.Context, r *request) (result, error) {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		var err error
 		if r.claimed.take() {
-			return result{}, notApplied(contextReason(ctx))
+			err = notApplied(contextReason(ctx))
+			return result{err: err}, err
 		}
 		select {
 		case <-r.done: // it was done at the same moment
 		default:
-			return result{}, unknown(contextReason(ctx))
+			err = unknown(contextReason(ctx))
+			return result{err: err}, err
 		}
 	}
 	res := r.result
