@@ -87,6 +87,9 @@ func (f *Fork) newScheduler() *Scheduler {
 	s := &Scheduler{config: f.like.config, profiles: f.like.profiles, start: f.start, pcg: &f.pcg}
 	s.config.Cache = &f.cache
 	s.rng = rand.New(s.pcg)
+	if !s.config.Plain {
+		s.engine = newEngine()
+	}
 	return s
 }
 
