@@ -35,6 +35,29 @@ type FitError struct {
 	// Nominated is set when preemption found a node for the pod; it is the
 	// node that will have room once Victims are gone.
 	Nominated *Nomination
+
+	// narrowed are the plugins that narrowed the nodes to a few.
+	narrowed []string
+}
+
+// RejectedBy returns the names of the plugins that had a part in the failure,
+// sorted: those that rejected a node, the one that rejected the pod outright,
+// and those that left nodes out. What one of them registered for may cure it.
+func (e *FitError) RejectedBy() []string {
+	names := slices.Clone(e.narrowed)
+	if e.PreFilterPlugin != "" {
+		names = append(names, e.PreFilterPlugin)
+	}
+	last := ""
+	for i := range e.Rejections {
+		// Neighbours mostly have the same plugin to thank.
+		if p := e.Rejections[i].Plugin; p != last && !slices.Contains(names, p) {
+			names = append(names, p)
+			last = p
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // notLookedAt is the verdict on a node that no plugin has seen.

@@ -139,6 +139,21 @@ func (s *Scheduler) SchedulePodInto(p *PodInfo, out *Placement) error {
 // profileOf finds the profile for the pod, and refuses what cannot be
 // scheduled at all.
 func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
+	profile, err := s.profileNamed(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.unsupported != nil {
+		return nil, p.unsupported
+	}
+	if e := gatedError(p); e != nil {
+		return nil, e
+	}
+	return profile, nil
+}
+
+// profileNamed finds the profile that the pod's schedulerName names.
+func (s *Scheduler) profileNamed(p *PodInfo) (*profile, error) {
 	name := p.Pod.Spec.SchedulerName
 	if name == "" {
 		name = DefaultSchedulerName
@@ -147,17 +162,21 @@ func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
 	if profile == nil {
 		return nil, &InputError{Object: p.object(), Field: "spec.schedulerName", Value: name, Want: "the name of a profile"}
 	}
-	if p.unsupported != nil {
-		return nil, p.unsupported
-	}
-	if gates := p.Pod.Spec.SchedulingGates; len(gates) > 0 {
-		e := &GatedError{Pod: p.Name()}
-		for _, g := range gates {
-			e.Gates = append(e.Gates, g.Name)
-		}
-		return nil, e
-	}
 	return profile, nil
+}
+
+// gatedError returns the error about the pod's scheduling gates, nil when it
+// has none.
+func gatedError(p *PodInfo) *GatedError {
+	gates := p.Pod.Spec.SchedulingGates
+	if len(gates) == 0 {
+		return nil
+	}
+	e := &GatedError{Pod: p.Name()}
+	for _, g := range gates {
+		e.Gates = append(e.Gates, g.Name)
+	}
+	return e
 }
 
 // run is one cycle: narrow, filter, score, choose.
@@ -202,6 +221,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	}
 	if narrow.verdict.Rejected() {
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
+		fit.narrowed = narrow.by
 		return fit, false, nil
 	}
 	if s.tryNominated(c, &narrow, fit) {
@@ -210,6 +230,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	nodes := c.Nodes
 	if narrow.only != nil {
 		nodes = named(c.Nodes, narrow.only)
+		fit.narrowed = narrow.by
 		fit.Absent = absentVerdict(narrow.by)
 	}
 	err = s.scan(c, nodes, fit)
