@@ -140,6 +140,9 @@ func (p *QueuedPod) Gate() string {
 	return p.profile.plugins[p.gate-1].Name()
 }
 
+// Place returns where the pod is.
+func (p *QueuedPod) Place() QueuePlace { return p.place }
+
 // Overdue says that the pod is tried because it has waited too long, not
 // because of an event. If it fits now a hint has failed to say so.
 func (p *QueuedPod) Overdue() bool { return p.overdue }
@@ -390,6 +393,22 @@ func (q *Queue) Place(namespace, name string) QueuePlace {
 		return QueueInFlight
 	}
 	return QueueNowhere
+}
+
+// Lookup returns the queued pod of the name, nil when there is none or it is in
+// flight. It belongs to the queue.
+func (q *Queue) Lookup(namespace, name string) *QueuedPod {
+	return q.pods[podKey{orDefault(namespace), name}]
+}
+
+// InFlight returns the pods in flight as they were last seen, in the order in
+// which they were popped.
+func (q *Queue) InFlight() []*PodInfo {
+	var list []*PodInfo
+	for f := q.flights.oldest; f != nil; f = f.newer {
+		list = append(list, f.latest)
+	}
+	return list
 }
 
 // take takes a pod out of its place.
