@@ -64,8 +64,7 @@ func (e *engine) sync(c *Cache) {
 	if len(e.at) == 0 || &e.at[0] != &c.at[0] {
 		e.columns, e.classes, e.sharesMaps = make(map[string]*labelColumn), make(map[classID]*class), false
 		e.cells = 0
-		e.seen = newBitset(len(e.nodes))
-		e.at = c.at
+		e.seen, e.at = newBitset(len(e.nodes)), c.at
 	} else if e.clock != c.changes.clock && len(e.columns) > 0 {
 		e.relabel(c)
 	}

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"maps"
 	"slices"
+	"sync"
 )
 
 // owner tells engines apart: a class that carries another one's mark is shared
@@ -21,11 +22,36 @@ func (e *engine) freeze() *engine {
 	}
 }
 
+// engineOf returns what the engine of a Scheduler knows of the cluster as the
+// snapshot holds it; nil when it knows nothing, or a later state. The
+// Scheduler is locked.
+func (s *Snapshot) engineOf(like *Scheduler) *engine {
+	e := like.engine
+	if e == nil || e.clock == 0 || e.clock > s.changes.clock || like.config.Cache != s.cache {
+		return nil
+	}
+	s.engines.Lock()
+	defer s.engines.Unlock()
+	if s.engines.of[like] == nil {
+		if s.engines.of == nil {
+			s.engines.of = make(map[*Scheduler]*engine)
+		}
+		s.engines.of[like] = e.freeze()
+	}
+	return s.engines.of[like]
+}
+
+// frozenEngines are the engines that forks of a Snapshot start from.
+type frozenEngines struct {
+	sync.Mutex
+	of map[*Scheduler]*engine
+}
+
 // fork returns an engine for a fork of the snapshot that the frozen engine e
 // belongs to. O(1), and safe from several goroutines at once, as it only reads.
 func (e *engine) fork() *engine {
 	out := *e
-	out.mark = new(owner)
+	out.mark, out.seen = new(owner), newBitset(len(e.at))
 	return &out
 }
 

@@ -39,6 +39,7 @@ type Fork struct {
 	scheduler *Scheduler // made at the first decision
 	start     int
 	pcg       rand.PCG
+	engine    *engine // frozen; nil when there is none to start from
 
 	marks []mark
 	ids   uint64
@@ -61,6 +62,7 @@ func (s *Snapshot) Fork(like *Scheduler) *Fork {
 	if like != nil {
 		like.mu.Lock()
 		f.start, f.pcg = like.start, *like.pcg
+		f.engine = s.engineOf(like)
 		like.mu.Unlock()
 	}
 	return f
@@ -89,6 +91,9 @@ func (f *Fork) newScheduler() *Scheduler {
 	s.rng = rand.New(s.pcg)
 	if !s.config.Plain {
 		s.engine = newEngine()
+		if f.engine != nil {
+			s.engine = f.engine.fork()
+		}
 	}
 	return s
 }

@@ -12,7 +12,8 @@ import "slices"
 //	next Snapshot: copies   └── read ─── what differs
 //	what has changed since
 type Snapshot struct {
-	cache *Cache
+	engines frozenEngines
+	cache   *Cache
 	// changes is the change log of the Cache, without its ring.
 	changes changeLog
 	// infos are copies of the nodes by slot, nil where there is none; slot has
