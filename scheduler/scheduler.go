@@ -192,7 +192,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 	}
 	out := Placement{
 		Feasible:  len(s.feasible),
-		Evaluated: len(s.feasible) + len(fit.Rejections),
+		Evaluated: len(s.feasible) + fit.rejected.len,
 		Nominated: nominated,
 	}
 	if len(s.feasible) == 1 {
@@ -213,7 +213,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 // when nodes are found; it is overwritten by the next cycle.
 func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err error) {
 	s.feasible = s.feasible[:0]
-	s.fit = FitError{NumNodes: len(c.Nodes), Absent: notLookedAt, Rejections: s.fit.Rejections[:0]}
+	s.fit = FitError{NumNodes: len(c.Nodes), Absent: notLookedAt, rejected: s.fit.rejected.reset()}
 	fit = &s.fit
 	narrow := c.preFilter()
 	if narrow.verdict.Code == Failed {
@@ -234,7 +234,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 		fit.Absent = absentVerdict(narrow.by)
 	}
 	err = s.scan(c, nodes, fit)
-	s.start = (s.start + len(s.feasible) + len(fit.Rejections)) % len(c.Nodes)
+	s.start = (s.start + len(s.feasible) + fit.rejected.len) % len(c.Nodes)
 	return fit, false, err
 }
 
@@ -252,7 +252,7 @@ func (s *Scheduler) tryNominated(c *Cycle, narrow *narrowing, fit *FitError) boo
 	}
 	v, plugin := c.filter(n)
 	if v.Rejected() {
-		fit.reject(n, plugin, v)
+		fit.rejected.add(n, plugin, v)
 		if !slices.Contains(narrow.by, plugin) {
 			narrow.by = append(narrow.by, plugin)
 			slices.Sort(narrow.by)
