@@ -163,11 +163,14 @@ func (s *Store) await(ctx context.Context, r *request) (result, error) {
 
 // barrier waits until the local state is as new as every write acknowledged
 // anywhere before the call.
-func (s *Store) barrier(ctx context.Context) error {
+func (s *Store) barrier(ctx context.Context) error { return s.barrierBy(ctx, ReadByQuorum) }
+
+func (s *Store) barrierBy(ctx context.Context, by ReadOption) error {
 	if ctx.Err() != nil {
 		return contextReason(ctx)
 	}
 	r := newRequest(0)
+	r.byLease = by == ReadByLease
 	if err := s.node.submit(r); err != nil {
 		recycle(r)
 		return err
@@ -184,9 +187,9 @@ func (s *Store) barrier(ctx context.Context) error {
 }
 
 // readable waits until a read may be answered from the local state.
-func (s *Store) readable(ctx context.Context, serializable bool) error {
+func (s *Store) readable(ctx context.Context, serializable bool, by ReadOption) error {
 	if !serializable {
-		return s.barrier(ctx)
+		return s.barrierBy(ctx, by)
 	}
 	if ctx.Err() != nil {
 		return contextReason(ctx)
@@ -225,11 +228,15 @@ func (s *Store) DeleteRange(ctx context.Context, d DeleteRequest) (DeleteResult,
 
 // Txn implements KV.
 func (s *Store) Txn(ctx context.Context, t Txn) (TxnResult, error) {
+	return s.txnBy(ctx, t, ReadByQuorum)
+}
+
+func (s *Store) txnBy(ctx context.Context, t Txn, by ReadOption) (TxnResult, error) {
 	if err := mvcc.Validate(&t, s.limits()); err != nil {
 		return TxnResult{}, notApplied(err)
 	}
 	if t.ReadOnly() {
-		if err := s.readable(ctx, serializable(&t)); err != nil {
+		if err := s.readable(ctx, serializable(&t), by); err != nil {
 			return TxnResult{}, notApplied(err)
 		}
 		res, err := s.kv.ApplyReadOnly(&t)
@@ -262,10 +269,14 @@ func serializable(t *Txn) bool {
 
 // Range implements KV.
 func (s *Store) Range(ctx context.Context, o RangeOptions) (RangeResult, error) {
+	return s.rangeBy(ctx, o, ReadByQuorum)
+}
+
+func (s *Store) rangeBy(ctx context.Context, o RangeOptions, by ReadOption) (RangeResult, error) {
 	if err := mvcc.ValidateRange(&o); err != nil {
 		return RangeResult{}, err
 	}
-	if err := s.readable(ctx, o.Serializable); err != nil {
+	if err := s.readable(ctx, o.Serializable, by); err != nil {
 		return RangeResult{}, err
 	}
 	return s.kv.Range(&o)
