@@ -58,11 +58,13 @@ func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 
 // iptablesParts returns the fragments of all policies.
 func (r *RuleSet) iptablesParts() []*iptablesFragment {
-	w := &iptablesText{node: r.node, comments: r.comments()}
 	out := make([]*iptablesFragment, len(r.policies))
-	for i, p := range r.policies {
-		out[i] = w.fragment(p)
-	}
+	inParallel(len(out), func(from, to int) {
+		w := &iptablesText{node: r.node, comments: r.comments()}
+		for i := from; i < to; i++ {
+			out[i] = w.fragment(r.policies[i])
+		}
+	})
 	return out
 }
 

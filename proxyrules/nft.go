@@ -15,13 +15,18 @@ const elementsPerLine = 200
 // extended buffer. Equal state gives equal bytes. What the affinity sets
 // remember is lost with the old table.
 func (r *RuleSet) AppendNFT(dst []byte) []byte {
-	w := newNFTText(r)
 	parts := make([]*nftFragment, len(r.policies))
+	inParallel(len(parts), func(from, to int) {
+		w := newNFTText(r)
+		for i := from; i < to; i++ {
+			parts[i] = w.fragment(r.policies[i], r.spans.of(r.policies[i]))
+		}
+	})
 	size := 4096
-	for i, p := range r.policies {
-		parts[i] = w.fragment(p, r.spans.of(p))
-		size += len(parts[i].text) + len(parts[i].text)/16
+	for _, f := range parts {
+		size += len(f.text) + len(f.text)/16
 	}
+	w := newNFTText(r)
 	w.out = slices.Grow(dst, size)
 	w.setup()
 	for _, f := range parts {
