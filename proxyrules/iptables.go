@@ -26,17 +26,17 @@ func (r *RuleSet) AppendIPTables(dst []byte) []byte {
 	parts := r.iptablesParts()
 	size := 4096
 	for _, f := range parts {
-		size += len(f.text)
+		size += len(f.filter) + len(f.capture) + len(f.chains) + len(f.rules)
 	}
 	dst = slices.Grow(dst, size)
 	dst = r.appendFilterTable(dst, parts)
 	dst = r.appendNATHead(dst)
 	for _, f := range parts {
-		dst = append(dst, f.chains()...)
+		dst = append(dst, f.chains...)
 	}
 	dst = r.appendNATRules(dst, parts)
 	for _, f := range parts {
-		dst = append(dst, f.rules()...)
+		dst = append(dst, f.rules...)
 	}
 	return append(dst, "COMMIT\n"...)
 }
@@ -45,14 +45,12 @@ func (r *RuleSet) AppendIPTables(dst []byte) []byte {
 // policies are grouped by table and chain.
 type iptablesFragment struct {
 	comments bool // made with comments on the chains of services and endpoints
-	text     []byte
-	ends     [3]int // of filter rules, capturing rules and chain lines
-}
 
-func (f *iptablesFragment) filter() []byte  { return f.text[:f.ends[0]] }
-func (f *iptablesFragment) capture() []byte { return f.text[f.ends[0]:f.ends[1]] }
-func (f *iptablesFragment) chains() []byte  { return f.text[f.ends[1]:f.ends[2]] }
-func (f *iptablesFragment) rules() []byte   { return f.text[f.ends[2]:] }
+	filter  []byte // table filter: rules
+	capture []byte // table nat: rules of KUBE-SERVICES and KUBE-NODEPORTS
+	chains  []byte // table nat: chain lines of the policy's own chains
+	rules   []byte // table nat: their rules
+}
 
 func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 
@@ -60,7 +58,7 @@ func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 func (r *RuleSet) iptablesParts() []*iptablesFragment {
 	out := make([]*iptablesFragment, len(r.policies))
 	inParallel(len(out), func(from, to int) {
-		w := &iptablesText{node: r.node, comments: r.comments()}
+		w := &iptablesText{node: r.node, comments: r.comments(), shared: true}
 		for i := from; i < to; i++ {
 			out[i] = w.fragment(r.policies[i])
 		}
@@ -73,16 +71,26 @@ func (w *iptablesText) fragment(p *Policy) *iptablesFragment {
 	if f := p.iptables.Load(); f != nil && f.comments == w.comments {
 		return f
 	}
-	w.filter, w.capture, w.chains, w.rules = w.filter[:0], w.capture[:0], w.chains[:0], w.rules[:0]
+	buffers := [...]*[]byte{&w.filter, &w.capture, &w.chains, &w.rules}
+	var starts [len(buffers)]int
+	for i, b := range buffers {
+		if len(*b) > pieceBytes {
+			*b = nil // those who have parts of it keep it
+		}
+		if w.shared && *b == nil {
+			*b = make([]byte, 0, pieceBytes+pieceBytes/16)
+		}
+		starts[i] = len(*b)
+	}
 	w.policy(p)
 	f := &iptablesFragment{comments: w.comments}
-	w.all = w.all[:0]
-	for i, part := range [][]byte{w.filter, w.capture, w.chains} {
-		w.all = append(w.all, part...)
-		f.ends[i] = len(w.all)
+	for i, part := range [...]*[]byte{&f.filter, &f.capture, &f.chains, &f.rules} {
+		*part = (*buffers[i])[starts[i]:len(*buffers[i]):len(*buffers[i])]
+		if !w.shared {
+			*part = append([]byte(nil), *part...)
+			*buffers[i] = (*buffers[i])[:0]
+		}
 	}
-	w.all = append(w.all, w.rules...)
-	f.text = append([]byte(nil), w.all...) // without clearing memory first, as make would
 	p.iptables.Store(f)
 	return f
 }
@@ -98,7 +106,7 @@ func (r *RuleSet) appendFilterTable(dst []byte, parts []*iptablesFragment) []byt
 		dst = append(dst, `-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`+"\n"...)
 	}
 	for _, f := range parts {
-		dst = append(dst, f.filter()...)
+		dst = append(dst, f.filter...)
 	}
 	mark := fmt.Sprintf("%#08x", r.node.mark)
 	if !r.node.tcpBeLiberal {
@@ -125,7 +133,7 @@ func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
 	dst = append(dst, `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully`+"\n"...)
 	dst = fmt.Appendf(dst, "-A KUBE-MARK-MASQ -j MARK --or-mark %s\n", mark)
 	for _, f := range parts {
-		dst = append(dst, f.capture()...)
+		dst = append(dst, f.capture...)
 	}
 	for _, dest := range r.node.nodePortDestinations() {
 		dst = append(dst, `-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" `...)
@@ -134,15 +142,17 @@ func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
 	return dst
 }
 
+// pieceBytes is about what fragments made together share, so that they are
+// not copied. Replaced ones keep their part of it until all are.
+const pieceBytes = 64 << 10
+
 // iptablesText makes fragments; its buffers serve one after the other.
 type iptablesText struct {
 	node     *node
 	comments bool // on the chains of services and endpoints
+	shared   bool // fragments are parts of the buffers, and not copies
 
-	filter  []byte // table filter: rules
-	capture []byte // table nat: rules of KUBE-SERVICES and KUBE-NODEPORTS
-	chains  []byte // table nat: chain lines of the policy's own chains
-	rules   []byte // table nat: their rules
+	filter, capture, chains, rules []byte // as in a fragment
 
 	name    string // "ns/name:port" of the current policy
 	proto   string
@@ -151,7 +161,6 @@ type iptablesText struct {
 	ext     string
 	fw      string
 	seps    []byte // chains of p.Reachable, one behind the other
-	all     []byte // the parts together
 	scratch []byte
 
 	probabilities []string // of 1 in n, at n
