@@ -42,12 +42,13 @@ func Compile(cfg Config, services []Service, endpointSlices []EndpointSlice) (*R
 // parseSlices groups the slices by service, in the order of their names.
 func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]*parsedSlice {
 	parsed := make([]*parsedSlice, len(in))
-	r.each(len(in), ns, func(i int, ns *notices) (err *InputError) {
-		parsed[i], err = r.node.parseSlice(&in[i], ns)
+	r.each(len(in), ns, func(i int, mem *arena, ns *notices) (err *InputError) {
+		parsed[i], err = r.node.parseSlice(&in[i], mem, ns)
 		return err
 	})
 	seen := make(map[serviceKey]bool, len(in))
 	out := make(map[serviceKey][]*parsedSlice, len(in))
+	mem := newArena()
 	for i, p := range parsed {
 		if p == nil {
 			continue
@@ -58,7 +59,11 @@ func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]
 			continue
 		}
 		seen[name] = true
-		out[of] = append(out[of], p)
+		list, known := out[of]
+		if !known {
+			list = mem.lists.take(1)[:0]
+		}
+		out[of] = append(list, p)
 	}
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b *parsedSlice) int { return cmpString(a.name, b.name) })
@@ -67,13 +72,14 @@ func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]
 }
 
 // each calls do for every index, and gathers what it refuses and notices.
-func (r *RuleSet) each(n int, ns *notices, do func(i int, ns *notices) *InputError) {
+func (r *RuleSet) each(n int, ns *notices, do func(i int, mem *arena, ns *notices) *InputError) {
 	var mu sync.Mutex
 	inParallel(n, func(from, to int) {
+		mem := newArena()
 		var found notices
 		var refused []*InputError
 		for i := from; i < to; i++ {
-			if err := do(i, &found); err != nil {
+			if err := do(i, mem, &found); err != nil {
 				refused = append(refused, err)
 			}
 		}
@@ -87,10 +93,10 @@ func (r *RuleSet) each(n int, ns *notices, do func(i int, ns *notices) *InputErr
 func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSlice, ns *notices) {
 	made := make([][]*Policy, len(in))
 	passed := make([]bool, len(in))
-	r.each(len(in), ns, func(i int, ns *notices) (err *InputError) {
-		made[i], err = r.node.policies(&in[i], ns)
+	r.each(len(in), ns, func(i int, mem *arena, ns *notices) (err *InputError) {
+		made[i], err = r.node.policies(&in[i], mem, ns)
 		for _, p := range made[i] {
-			p.join(bySvc[serviceKey{p.Key.Namespace, p.Key.Service}], r.node)
+			p.join(bySvc[serviceKey{p.Key.Namespace, p.Key.Service}], r.node, mem)
 		}
 		passed[i] = err == nil
 		return err
@@ -112,8 +118,8 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 }
 
 // join gives a policy its backends, from the slices of its service.
-func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
-	if p.All = backends(p.Key, slicesByName); len(p.All) == 0 {
+func (p *Policy) join(slicesByName []*parsedSlice, n *node, mem *arena) {
+	if p.All = backends(p.Key, slicesByName, mem); len(p.All) == 0 {
 		p.others = otherPorts(p.Key, slicesByName)
 	}
 	p.categorize(n)
@@ -123,6 +129,8 @@ func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
 	edit := newTable().edit(r.node)
+	edit.mem = newArena()
+	edit.expect(3 * len(r.policies))
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {
 			if h := edit.t.find(f.tableKey()); h != nil && h.policy != p {
