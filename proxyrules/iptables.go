@@ -58,7 +58,7 @@ func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 func (r *RuleSet) iptablesParts() []*iptablesFragment {
 	out := make([]*iptablesFragment, len(r.policies))
 	inParallel(len(out), func(from, to int) {
-		w := &iptablesText{node: r.node, comments: r.comments(), shared: true}
+		w := newIPTablesText(r, true)
 		for i := from; i < to; i++ {
 			out[i] = w.fragment(r.policies[i])
 		}
@@ -83,7 +83,8 @@ func (w *iptablesText) fragment(p *Policy) *iptablesFragment {
 		starts[i] = len(*b)
 	}
 	w.policy(p)
-	f := &iptablesFragment{comments: w.comments}
+	f := w.fragments.one()
+	f.comments = w.comments
 	for i, part := range [...]*[]byte{&f.filter, &f.capture, &f.chains, &f.rules} {
 		*part = (*buffers[i])[starts[i]:len(*buffers[i]):len(*buffers[i])]
 		if !w.shared {
@@ -144,15 +145,20 @@ func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
 
 // pieceBytes is about what fragments made together share, so that they are
 // not copied. Replaced ones keep their part of it until all are.
-const pieceBytes = 64 << 10
+const (
+	pieceBytes     = 64 << 10
+	fragmentsPiece = 64
+)
 
 // iptablesText makes fragments; its buffers serve one after the other.
 type iptablesText struct {
 	node     *node
-	comments bool // on the chains of services and endpoints
-	shared   bool // fragments are parts of the buffers, and not copies
+	pods     string // match on what they send
+	comments bool   // on the chains of services and endpoints
+	shared   bool   // fragments are parts of the buffers, and not copies
 
 	filter, capture, chains, rules []byte // as in a fragment
+	fragments                      pool[iptablesFragment]
 
 	name    string // "ns/name:port" of the current policy
 	proto   string
@@ -164,6 +170,14 @@ type iptablesText struct {
 	scratch []byte
 
 	probabilities []string // of 1 in n, at n
+}
+
+func newIPTablesText(r *RuleSet, shared bool) *iptablesText {
+	w := &iptablesText{node: r.node, pods: r.node.pods.iptables(), comments: r.comments(), shared: shared}
+	if shared {
+		w.fragments.piece = fragmentsPiece
+	}
+	return w
 }
 
 // nodePortDestinations are the matches that lead to KUBE-NODEPORTS.
@@ -188,8 +202,7 @@ func (n *node) nodePortDestinations() []string {
 
 func (w *iptablesText) policy(p *Policy) {
 	w.name, w.proto = p.Key.String(), p.Key.Protocol.String()
-	hash := string(appendIPTablesHash(nil, &p.sum))
-	w.cluster, w.local, w.ext, w.fw = chainCluster+hash, chainLocal+hash, chainExternal+hash, chainFirewall+hash
+	w.cluster, w.local, w.ext, w.fw = iptablesNames(p)
 	w.endpointChains(p)
 	for f := range p.eachFrontend {
 		if !p.loses(f.key()) {
@@ -237,10 +250,10 @@ func (w *iptablesText) probability(n int) string {
 func (w *iptablesText) frontend(f Frontend) {
 	p := f.Policy
 	chain, table := "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"
-	comment, target, missing := "", w.ext, p.lacksExternal()
+	about, target, missing := "", w.ext, p.lacksExternal()
 	switch f.Kind {
 	case ClusterIPFrontend:
-		comment, table, target = `"`+w.name+` cluster IP"`, "KUBE-SERVICES", w.cluster
+		about, table, target = " cluster IP", "KUBE-SERVICES", w.cluster
 		if p.InternalLocal {
 			target = w.local
 		}
@@ -248,42 +261,45 @@ func (w *iptablesText) frontend(f Frontend) {
 			target = ""
 		}
 	case ExternalIPFrontend:
-		comment = `"` + w.name + ` external IP"`
+		about = " external IP"
 	case LoadBalancerFrontend:
-		comment = `"` + w.name + ` loadbalancer IP"`
+		about = " loadbalancer IP"
 		if len(p.SourceRanges) > 0 {
 			target = w.fw
 		}
 	case NodePortFrontend:
-		chain, comment = "KUBE-NODEPORTS", w.name
+		chain = "KUBE-NODEPORTS"
 	}
 	if p.HasEndpoints && target != "" {
-		w.capture = w.match(append(w.capture, "-A "...), chain, comment, f)
+		w.capture = w.match(append(w.capture, "-A "...), chain, about, f)
 		w.capture = appendTarget(w.capture, target)
 	}
 	if f.Kind == LoadBalancerFrontend && p.HasEndpoints && len(p.SourceRanges) > 0 {
-		refused := `"` + w.name + " traffic not accepted by " + w.fw + `"`
-		w.filter = w.match(append(w.filter, "-A "...), "KUBE-PROXY-FIREWALL", refused, f)
+		w.filter = w.match(append(w.filter, "-A "...), "KUBE-PROXY-FIREWALL", " traffic not accepted by "+w.fw, f)
 		w.filter = appendTarget(w.filter, "DROP")
 	}
 	if missing {
-		reason := `"` + w.name + ` has no endpoints"`
+		reason := " has no endpoints"
 		if p.HasEndpoints {
-			reason = `"` + w.name + ` has no local endpoints"`
-		}
-		if f.Kind == NodePortFrontend {
-			reason += " -m addrtype --dst-type LOCAL"
+			reason = " has no local endpoints"
 		}
 		w.filter = w.match(append(w.filter, "-A "...), table, reason, f)
 		w.filter = appendTarget(w.filter, p.missing().String())
 	}
 }
 
-// match appends chain, comment and the match on protocol, address and port.
-func (w *iptablesText) match(dst []byte, chain, comment string, f Frontend) []byte {
-	dst = append(dst, chain...)
-	dst = append(dst, " -m comment --comment "...)
-	dst = append(dst, comment...)
+// match appends chain, a comment about the service port, and the match on
+// protocol, address and port.
+func (w *iptablesText) match(dst []byte, chain, about string, f Frontend) []byte {
+	dst = append(append(dst, chain...), " -m comment --comment "...)
+	if about == "" {
+		dst = append(dst, w.name...)
+	} else {
+		dst = append(append(append(append(dst, '"'), w.name...), about...), '"')
+		if f.Kind == NodePortFrontend {
+			dst = append(dst, " -m addrtype --dst-type LOCAL"...)
+		}
+	}
 	dst = w.appendProto(dst)
 	if f.Kind != NodePortFrontend {
 		dst = append(dst, " -d "...)
@@ -313,9 +329,9 @@ func (w *iptablesText) internalMasquerade(p *Policy) {
 		chain = w.local
 	}
 	f := Frontend{Address: p.ClusterIP, Port: p.Port}
-	w.rules = w.match(append(w.rules, "-A "...), chain, `"`+w.name+` cluster IP"`, f)
+	w.rules = w.match(append(w.rules, "-A "...), chain, " cluster IP", f)
 	if !n.masqueradeAll {
-		w.rules = append(append(w.rules, " ! "...), n.pods.iptables()...)
+		w.rules = append(append(w.rules, " ! "...), w.pods...)
 	}
 	w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
 }
@@ -340,7 +356,7 @@ func (w *iptablesText) external(p *Policy) {
 		// Pods and the node itself act as if they had gone out to the load
 		// balancer and come back in at any node.
 		if w.node.pods.exists() {
-			rule("pod traffic", " "+w.node.pods.iptables(), w.cluster)
+			rule("pod traffic", " "+w.pods, w.cluster)
 		}
 		rule("masquerade LOCAL traffic", " -m addrtype --src-type LOCAL", "KUBE-MARK-MASQ")
 		rule("route LOCAL traffic", " -m addrtype --src-type LOCAL", w.cluster)

@@ -69,7 +69,7 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 		return dst
 	}
 	parts := u.to.iptablesParts()
-	w := &iptablesText{node: u.to.node, comments: u.to.comments()}
+	w := newIPTablesText(u.to, false)
 	changed := make([]*iptablesFragment, 0, len(u.changes))
 	if u.full || w.comments != u.from.comments() {
 		changed = parts
@@ -100,8 +100,8 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 
 // staleChains are the iptables chains that the old rules have alone.
 func (u *Update) staleChains() []string {
-	before := &iptablesText{node: u.from.node, comments: u.from.comments()}
-	after := &iptablesText{node: u.to.node, comments: u.to.comments()}
+	before := newIPTablesText(u.from, false)
+	after := newIPTablesText(u.to, false)
 	var out []string
 	for _, ch := range u.changes {
 		if ch.old == nil {
