@@ -2,7 +2,6 @@ package raftstore
 
 import (
 	"bytes"
-	"time"
 
 	"go.etcd.io/raft/v3"
 )
@@ -23,8 +22,6 @@ type question struct {
 	requests []*request
 	context  []byte
 	askedAt  uint64 // tick
-	asked    time.Duration
-	term     uint64 // when it was asked
 	index    uint64
 }
 
@@ -37,7 +34,6 @@ func (c *core) read(r *request) {
 
 // askIndex opens a question if there are reads and none is open.
 func (c *core) askIndex() {
-	c.readByLease()
 	q := &c.reads
 	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None || c.newInOffice() {
 		return
@@ -66,7 +62,7 @@ func (c *core) newInOffice() bool {
 func (c *core) ask(q *question) {
 	c.reads.attempts++
 	q.context = c.readContext(c.reads.attempts)
-	q.askedAt, q.asked, q.term = c.ticks, c.now, c.hardTerm
+	q.askedAt = c.ticks
 	c.raw.ReadIndex(q.context)
 }
 
@@ -77,7 +73,6 @@ func (c *core) confirm(rs raft.ReadState) {
 		return
 	}
 	q.index = rs.Index
-	c.extendLease(q)
 	c.reads.open = nil
 	c.reads.confirmed = append(c.reads.confirmed, q)
 	c.finishReads()

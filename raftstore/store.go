@@ -25,8 +25,6 @@ type Store struct {
 	closed error
 	// leasesNamed counts the lease ids that were chosen here.
 	leasesNamed atomic.Uint64
-	// updates line up the callers of Update.
-	updates updateChains
 }
 
 var _ KV = (*Store)(nil)
@@ -114,43 +112,29 @@ func recycle(r *request) {
 
 // write proposes a request and waits for its outcome.
 func (s *Store) write(ctx context.Context, r *request) (result, error) {
-	if err := s.start(ctx, r); err != nil {
+	if len(r.body) > s.cfg.RequestSizeMax {
+		err := fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
+		recycle(r)
 		return result{}, notApplied(err)
 	}
-	return s.await(ctx, r)
-}
-
-// start hands a request over. An error means that it was not taken.
-func (s *Store) start(ctx context.Context, r *request) (err error) {
-	switch {
-	case len(r.body) > s.cfg.RequestSizeMax:
-		err = fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
-	case ctx.Err() != nil:
-		err = contextReason(ctx)
-	default:
-		err = s.node.submit(r)
-	}
-	if err != nil {
+	if ctx.Err() != nil {
 		recycle(r)
+		return result{}, notApplied(contextReason(ctx))
 	}
-	return err
-}
-
-// await waits for the outcome of a request that was started.
-func (s *Store) await(ctx context.Context, r *request) (result, error) {
+	if err := s.node.submit(r); err != nil {
+		recycle(r)
+		return result{}, notApplied(err)
+	}
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		var err error
 		if r.claimed.take() {
-			err = notApplied(contextReason(ctx))
-			return result{err: err}, err
+			return result{}, notApplied(contextReason(ctx))
 		}
 		select {
 		case <-r.done: // it was done at the same moment
 		default:
-			err = unknown(contextReason(ctx))
-			return result{err: err}, err
+			return result{}, unknown(contextReason(ctx))
 		}
 	}
 	res := r.result
@@ -163,14 +147,11 @@ func (s *Store) await(ctx context.Context, r *request) (result, error) {
 
 // barrier waits until the local state is as new as every write acknowledged
 // anywhere before the call.
-func (s *Store) barrier(ctx context.Context) error { return s.barrierBy(ctx, ReadByQuorum) }
-
-func (s *Store) barrierBy(ctx context.Context, by ReadOption) error {
+func (s *Store) barrier(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return contextReason(ctx)
 	}
 	r := newRequest(0)
-	r.byLease = by == ReadByLease
 	if err := s.node.submit(r); err != nil {
 		recycle(r)
 		return err
@@ -187,9 +168,9 @@ func (s *Store) barrierBy(ctx context.Context, by ReadOption) error {
 }
 
 // readable waits until a read may be answered from the local state.
-func (s *Store) readable(ctx context.Context, serializable bool, by ReadOption) error {
+func (s *Store) readable(ctx context.Context, serializable bool) error {
 	if !serializable {
-		return s.barrierBy(ctx, by)
+		return s.barrier(ctx)
 	}
 	if ctx.Err() != nil {
 		return contextReason(ctx)
@@ -228,15 +209,11 @@ func (s *Store) DeleteRange(ctx context.Context, d DeleteRequest) (DeleteResult,
 
 // Txn implements KV.
 func (s *Store) Txn(ctx context.Context, t Txn) (TxnResult, error) {
-	return s.txnBy(ctx, t, ReadByQuorum)
-}
-
-func (s *Store) txnBy(ctx context.Context, t Txn, by ReadOption) (TxnResult, error) {
 	if err := mvcc.Validate(&t, s.limits()); err != nil {
 		return TxnResult{}, notApplied(err)
 	}
 	if t.ReadOnly() {
-		if err := s.readable(ctx, serializable(&t), by); err != nil {
+		if err := s.readable(ctx, serializable(&t)); err != nil {
 			return TxnResult{}, notApplied(err)
 		}
 		res, err := s.kv.ApplyReadOnly(&t)
@@ -269,14 +246,10 @@ func serializable(t *Txn) bool {
 
 // Range implements KV.
 func (s *Store) Range(ctx context.Context, o RangeOptions) (RangeResult, error) {
-	return s.rangeBy(ctx, o, ReadByQuorum)
-}
-
-func (s *Store) rangeBy(ctx context.Context, o RangeOptions, by ReadOption) (RangeResult, error) {
 	if err := mvcc.ValidateRange(&o); err != nil {
 		return RangeResult{}, err
 	}
-	if err := s.readable(ctx, o.Serializable, by); err != nil {
+	if err := s.readable(ctx, o.Serializable); err != nil {
 		return RangeResult{}, err
 	}
 	return s.kv.Range(&o)

@@ -70,9 +70,7 @@ func (e *BindError) Unwrap() error {
 }
 
 func (e *BindError) fit() *FitError {
-	out := &FitError{Pod: e.Pod, NumNodes: 1, Absent: notLookedAt}
-	out.rejected.add(&NodeInfo{Name: e.Node}, e.Plugin, e.Status)
-	return out
+	return &FitError{Pod: e.Pod, NumNodes: 1, Absent: notLookedAt, Rejections: []Rejection{{e.Node, e.Plugin, e.Status}}}
 }
 
 // Binding takes one pod from its placement to its node:

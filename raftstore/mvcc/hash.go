@@ -19,7 +19,6 @@ const (
 	hashLeaseRevoke
 	hashCompact
 	hashKeyState
-	hashAdvance
 	hashLeaseCheckpoint
 )
 

@@ -1,1 +1,0 @@
-// This file lets functions without a body, linked by name, compile.

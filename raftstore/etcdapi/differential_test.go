@@ -1,0 +1,244 @@
+package etcdapi
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+)
+
+var (
+	diffSeed = flag.Uint64("diff.seed", 1, "seed of the comparison with etcd")
+	diffOps  = flag.Int("diff.ops", 3000, "number of operations to compare with etcd")
+)
+
+// side is one of two servers that are given the same.
+type side struct {
+	kv     pb.KVClient
+	lease  pb.LeaseClient
+	watch  grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
+	events map[int64]string // all that a watch was told, by its id
+
+	over map[int64]bool // watches that a compaction has ended
+	in   chan *pb.WatchResponse
+}
+
+// TestDifferential gives etcd and this server the same random requests and compares
+// every answer, every error, and what watches deliver. Three members are asked in
+// turn; that must not be seen.
+func TestDifferential(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	etcd := newSide(t, ctx, newClient(t, nil, startEtcd(t)).ActiveConnection())
+	ours := newSide(t, ctx, c.client(1).ActiveConnection())
+	conns := []*grpc.ClientConn{c.client(1).ActiveConnection(), c.client(2).ActiveConnection(), c.client(3).ActiveConnection()}
+
+	g := &generator{r: rand.New(rand.NewPCG(*diffSeed, 9)), revision: 1}
+	counts := map[string]int{}
+	for _, s := range []*side{etcd, ours} { // so that there is always a watch
+		require.NoError(t, s.watch.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
+			CreateRequest: &pb.WatchCreateRequest{Key: []byte("fence"), WatchId: fenceWatch}}}))
+	}
+	// settle waits until all watches have been told everything: a compaction may come
+	// before a watch of the past has caught up, and a cancel before an event is sent.
+	settle := func(i int) {
+		for reached := false; !reached; reached = g.revision >= g.start {
+			for _, s := range []*side{etcd, ours} {
+				r, err := s.kv.Put(ctx, &pb.PutRequest{Key: []byte("fence")})
+				require.NoError(t, err)
+				g.follow(r)
+			}
+		}
+		level(t, ctx, etcd, g)
+		level(t, ctx, ours, g)
+		requireSame(t, etcd.events, ours.events, i)
+	}
+	for i := range *diffOps {
+		kind, call := g.step()
+		if counts[kind]++; kind == "watch" {
+			settle(i)
+		}
+		want, wantErr := call(ctx, etcd)
+		switch kind {
+		case "put", "delete", "range", "txn":
+			// Others may answer from a state that is a moment old, like etcd's members.
+			conn := conns[i%len(conns)]
+			ours.kv, ours.lease = pb.NewKVClient(conn), pb.NewLeaseClient(conn)
+		}
+		got, gotErr := call(ctx, ours)
+		require.Equal(t, errorText(wantErr), errorText(gotErr), "operation %d of seed %d: %s", i, *diffSeed, kind)
+		if wantErr == nil {
+			if kind == "keepalive" || kind == "ttl" {
+				// Neither waits until the member that is asked is up to date.
+				forgetRevision(want)
+				forgetRevision(got)
+			}
+			require.Equal(t, render(want), render(got), "operation %d of seed %d: %s", i, *diffSeed, kind)
+			g.follow(want)
+		}
+		if i%200 == 199 || kind == "watch" {
+			settle(i)
+		}
+	}
+	t.Logf("%d operations of seed %d, no difference: %v, %d watches", *diffOps, *diffSeed, counts, g.watches)
+}
+
+func newSide(t *testing.T, ctx context.Context, conn *grpc.ClientConn) *side {
+	watch, err := pb.NewWatchClient(conn).Watch(ctx)
+	require.NoError(t, err)
+	s := &side{
+		kv: pb.NewKVClient(conn), lease: pb.NewLeaseClient(conn), watch: watch,
+		events: map[int64]string{}, over: map[int64]bool{}, in: make(chan *pb.WatchResponse, 1024),
+	}
+	go func() {
+		defer close(s.in)
+		for {
+			r, err := watch.Recv()
+			if err != nil {
+				return
+			}
+			s.in <- r
+		}
+	}()
+	return s
+}
+
+// fenceWatch is the id of a watch that is never canceled.
+const fenceWatch = 1 << 40
+
+var askProgress = &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
+
+// openOrCancel sends a request and waits until it has taken effect.
+func (s *side) openOrCancel(ctx context.Context, r *pb.WatchRequest) error {
+	if err := s.watch.Send(r); err != nil {
+		return err
+	}
+	create := r.GetCreateRequest() != nil
+	for !create {
+		// A cancel may have no answer; one about progress comes after it.
+		if err := s.watch.Send(askProgress); err != nil {
+			return err
+		}
+		select {
+		case r, ok := <-s.in:
+			if !ok {
+				return io.ErrUnexpectedEOF
+			}
+			if r.WatchId == -1 && !r.Created {
+				return nil
+			}
+			s.book(r)
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for {
+		select {
+		case r, ok := <-s.in:
+			if !ok {
+				return io.ErrUnexpectedEOF
+			}
+			if r.WatchId == -1 && !r.Created {
+				continue
+			}
+			s.book(r)
+			if r.Created {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// level waits until all watches of a side have been told everything.
+func level(t *testing.T, ctx context.Context, s *side, g *generator) {
+	ask := func() { require.NoError(t, s.watch.Send(askProgress)) }
+	ask()
+	again := time.NewTicker(50 * time.Millisecond) // etcd forgets the question when it is behind
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			ask()
+		case <-ctx.Done():
+			t.Fatal("watches do not catch up")
+		case r, ok := <-s.in:
+			require.True(t, ok, "the stream of watches has ended")
+			if r.WatchId == -1 && !r.Created {
+				if r.Header.Revision >= g.revision {
+					return
+				}
+				continue
+			}
+			s.book(r)
+			if r.CompactRevision != 0 {
+				// etcd remembers the watch, and answers no question about progress while it does.
+				require.NoError(t, s.watch.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{
+					CancelRequest: &pb.WatchCancelRequest{WatchId: r.WatchId}}}))
+			}
+		}
+	}
+}
+
+// requireSame says which watch was told something else.
+func requireSame(t *testing.T, want, got map[int64]string, step int) {
+	t.Helper()
+	for id := range want {
+		require.Equal(t, want[id], got[id], "watch %d after operation %d of seed %d", id, step, *diffSeed)
+	}
+	require.Len(t, got, len(want))
+}
+
+// book adds a response to what its watch was told. How events are cut into
+// responses is no difference.
+func (s *side) book(r *pb.WatchResponse) {
+	text := s.events[r.WatchId]
+	if r.Canceled && r.CompactRevision == 0 && !r.Created && s.over[r.WatchId] {
+		delete(s.over, r.WatchId)
+		return // the cancel below, which only etcd answers
+	}
+	if r.CompactRevision != 0 {
+		s.over[r.WatchId] = true
+	}
+	if r.Created || r.Canceled {
+		text += fmt.Sprintf("created %v canceled %v compacted %v %q\n", r.Created, r.Canceled, r.CompactRevision > 0, r.CancelReason)
+	}
+	for _, e := range r.Events {
+		text += prototext.MarshalOptions{}.Format(e) + "\n"
+	}
+	s.events[r.WatchId] = text
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	s := status.Convert(err)
+	return fmt.Sprint(s.Code(), ": ", s.Message())
+}
+
+func forgetRevision(m proto.Message) {
+	m.(interface{ GetHeader() *pb.ResponseHeader }).GetHeader().Revision = 0
+}
+
+// render prints a response without what must differ: who answered, and in which term.
+func render(m proto.Message) string {
+	m = proto.Clone(m)
+	if h, ok := m.(interface{ GetHeader() *pb.ResponseHeader }); ok && h.GetHeader() != nil {
+		h.GetHeader().ClusterId, h.GetHeader().MemberId, h.GetHeader().RaftTerm = 0, 0, 0
+	}
+	return prototext.Format(m)
+}
