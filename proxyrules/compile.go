@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 )
 
 type serviceKey struct{ namespace, name string }
@@ -40,25 +41,29 @@ func Compile(cfg Config, services []Service, endpointSlices []EndpointSlice) (*R
 
 // parseSlices groups the slices by service, in the order of their names.
 func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]*parsedSlice {
+	parsed := make([]*parsedSlice, len(in))
+	r.each(len(in), ns, func(i int, mem *arena, ns *notices) (err *InputError) {
+		parsed[i], err = r.node.parseSlice(&in[i], mem, ns)
+		return err
+	})
 	seen := make(map[serviceKey]bool, len(in))
 	out := make(map[serviceKey][]*parsedSlice, len(in))
-	for i := range in {
-		s := &in[i]
-		p, err := r.node.parseSlice(s, ns)
-		if err == nil && p != nil {
-			k := serviceKey{p.namespace, p.name}
-			if seen[k] {
-				err = refuse(s.object(), "metadata.name", p.name, "a name that no other EndpointSlice of the namespace has")
-			}
-			seen[k] = true
+	mem := newArena()
+	for i, p := range parsed {
+		if p == nil {
+			continue
 		}
-		switch {
-		case err != nil:
-			r.refused = append(r.refused, err)
-		case p != nil:
-			k := serviceKey{p.namespace, p.service}
-			out[k] = append(out[k], p)
+		name, of := serviceKey{p.namespace, p.name}, serviceKey{p.namespace, p.service}
+		if seen[name] {
+			r.refused = append(r.refused, refuse(in[i].object(), "metadata.name", p.name, "a name that no other EndpointSlice of the namespace has"))
+			continue
 		}
+		seen[name] = true
+		list, known := out[of]
+		if !known {
+			list = mem.lists.take(1)[:0]
+		}
+		out[of] = append(list, p)
 	}
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b *parsedSlice) int { return cmpString(a.name, b.name) })
@@ -66,30 +71,55 @@ func (r *RuleSet) parseSlices(in []EndpointSlice, ns *notices) map[serviceKey][]
 	return out
 }
 
+// each calls do for every index, and gathers what it refuses and notices.
+func (r *RuleSet) each(n int, ns *notices, do func(i int, mem *arena, ns *notices) *InputError) {
+	var mu sync.Mutex
+	inParallel(n, func(from, to int) {
+		mem := newArena()
+		var found notices
+		var refused []*InputError
+		for i := from; i < to; i++ {
+			if err := do(i, mem, &found); err != nil {
+				refused = append(refused, err)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		*ns = append(*ns, found...) // all of them are sorted before anybody sees them
+		r.refused = append(r.refused, refused...)
+	})
+}
+
 func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSlice, ns *notices) {
+	made := make([][]*Policy, len(in))
+	passed := make([]bool, len(in))
+	r.each(len(in), ns, func(i int, mem *arena, ns *notices) (err *InputError) {
+		made[i], err = r.node.policies(&in[i], mem, ns)
+		for _, p := range made[i] {
+			p.join(bySvc[serviceKey{p.Key.Namespace, p.Key.Service}], r.node, mem)
+		}
+		passed[i] = err == nil
+		return err
+	})
 	seen := make(map[serviceKey]bool, len(in))
+	r.policies = make([]*Policy, 0, len(in))
 	for i := range in {
 		s := &in[i]
 		k := serviceKey{s.Metadata.Namespace, s.Metadata.Name}
-		policies, err := r.node.policies(s, ns)
-		if err == nil && seen[k] && s.watched() {
-			err = refuse(s.object(), "metadata.name", s.Metadata.Name, "a name that no other Service of the namespace has")
+		switch {
+		case !passed[i]:
+		case seen[k] && s.watched():
+			r.refused = append(r.refused, refuse(s.object(), "metadata.name", s.Metadata.Name, "a name that no other Service of the namespace has"))
+		default:
+			seen[k] = true
+			r.policies = append(r.policies, made[i]...)
 		}
-		if err != nil {
-			r.refused = append(r.refused, err)
-			continue
-		}
-		seen[k] = true
-		for _, p := range policies {
-			p.join(bySvc[k], r.node)
-		}
-		r.policies = append(r.policies, policies...)
 	}
 }
 
 // join gives a policy its backends, from the slices of its service.
-func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
-	if p.All = backends(p.Key, slicesByName); len(p.All) == 0 {
+func (p *Policy) join(slicesByName []*parsedSlice, n *node, mem *arena) {
+	if p.All = backends(p.Key, slicesByName, mem); len(p.All) == 0 {
 		p.others = otherPorts(p.Key, slicesByName)
 	}
 	p.categorize(n)
@@ -99,6 +129,8 @@ func (p *Policy) join(slicesByName []*parsedSlice, n *node) {
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
 	edit := newTable().edit(r.node)
+	edit.mem = newArena()
+	edit.expect(3 * len(r.policies))
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {
 			if h := edit.t.find(f.tableKey()); h != nil && h.policy != p {

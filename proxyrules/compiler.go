@@ -56,7 +56,7 @@ func NewCompiler(cfg Config) (*Compiler, error) {
 // before it in force.
 func (c *Compiler) SetService(s *Service) error {
 	var ns notices
-	templates, err := c.node.policies(s, &ns)
+	templates, err := c.node.policies(s, &arena{}, &ns)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (c *Compiler) DeleteService(namespace, name string) {
 // before it in force.
 func (c *Compiler) SetEndpointSlice(s *EndpointSlice) error {
 	var ns notices
-	p, err := c.node.parseSlice(s, &ns)
+	p, err := c.node.parseSlice(s, &arena{}, &ns)
 	if err != nil {
 		return err
 	}
@@ -229,8 +229,8 @@ func (c *Compiler) recompile(k serviceKey) []*portState {
 	st.ports = nil
 	all := slices.Clone(before)
 	for _, template := range st.templates {
-		p := template.clone()
-		p.join(st.slices, c.node)
+		p := template.clone(new(Policy))
+		p.join(st.slices, c.node, &arena{})
 		i := slices.IndexFunc(before, func(ps *portState) bool { return ps.policy.Key == p.Key })
 		var ps *portState
 		if i >= 0 {
@@ -321,7 +321,7 @@ func (c *Compiler) settle(ps *portState, holders map[frontKey]*portState) {
 	}
 	if !maps.Equal(lost, ps.next.lost) {
 		if ps.next == ps.policy {
-			ps.next = ps.policy.clone()
+			ps.next = ps.policy.clone(new(Policy))
 		}
 		ps.next.lost = lost
 	}

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // hints hold for which nodes and zones an endpoint is meant.
@@ -46,7 +45,7 @@ type parsedPort struct {
 
 // parseSlice checks a slice. A nil slice without an error does not concern
 // this proxy.
-func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputError) {
+func (n *node) parseSlice(s *EndpointSlice, mem *arena, ns *notices) (*parsedSlice, *InputError) {
 	switch s.AddressType {
 	case "IPv4", "IPv6", "FQDN":
 	default:
@@ -55,7 +54,8 @@ func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputEr
 	if s.AddressType != string(n.family) || !s.watched() {
 		return nil, nil
 	}
-	p := &parsedSlice{
+	p := mem.slices.one()
+	*p = parsedSlice{
 		namespace: s.Metadata.Namespace,
 		service:   s.Metadata.Labels[labelServiceName],
 		name:      s.Metadata.Name,
@@ -69,10 +69,10 @@ func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputEr
 		ns.add(s.object(), "metadata.labels["+labelServiceName+"]", p.service, "not a name that a Service can have: ignored")
 		return nil, nil
 	}
-	if err := p.parsePorts(s, ns); err != nil {
+	if err := p.parsePorts(s, mem, ns); err != nil {
 		return nil, err
 	}
-	if err := p.parseEndpoints(n, s, ns); err != nil {
+	if err := p.parseEndpoints(n, s, mem, ns); err != nil {
 		return nil, err
 	}
 	if made := len(p.ports) * len(p.endpoints); made > sliceBackendsMax {
@@ -81,7 +81,8 @@ func (n *node) parseSlice(s *EndpointSlice, ns *notices) (*parsedSlice, *InputEr
 	return p, nil
 }
 
-func (p *parsedSlice) parsePorts(s *EndpointSlice, ns *notices) *InputError {
+func (p *parsedSlice) parsePorts(s *EndpointSlice, mem *arena, ns *notices) *InputError {
+	p.ports = mem.ports.take(len(s.Ports))[:0]
 	for i, port := range s.Ports {
 		if port.Name == nil || port.Port == nil || *port.Port == 0 {
 			ns.add(s.object(), portField(i), "", "a port without name or number: skipped")
@@ -107,8 +108,8 @@ func (p *parsedSlice) parsePorts(s *EndpointSlice, ns *notices) *InputError {
 
 func portField(i int) string { return "ports[" + strconv.Itoa(i) + "]" }
 
-func (p *parsedSlice) parseEndpoints(n *node, s *EndpointSlice, ns *notices) *InputError {
-	p.endpoints = make([]parsedEndpoint, 0, len(s.Endpoints))
+func (p *parsedSlice) parseEndpoints(n *node, s *EndpointSlice, mem *arena, ns *notices) *InputError {
+	p.endpoints = mem.endpoints.take(len(s.Endpoints))[:0]
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
 		if len(e.Addresses) == 0 {
@@ -151,7 +152,7 @@ func parseHints(h *EndpointHints) *hints {
 // unless a later one is not terminating: a pod that was given the address of
 // a terminating one wins. (Upstream leaves the choice between two endpoints
 // that are not terminating to map order; here the last slice by name wins.)
-func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
+func backends(key PortKey, slicesByName []*parsedSlice, mem *arena) []Backend {
 	total := 0
 	for _, s := range slicesByName {
 		for _, port := range s.ports {
@@ -163,7 +164,7 @@ func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
 	if total == 0 {
 		return nil
 	}
-	out := make([]Backend, 0, total)
+	out := mem.backends.take(total)[:0]
 	for _, s := range slicesByName {
 		for _, port := range s.ports {
 			if port.name == key.Port && port.protocol == key.Protocol {
@@ -171,7 +172,7 @@ func backends(key PortKey, slicesByName []*parsedSlice) []Backend {
 			}
 		}
 	}
-	nameBackends(out)
+	nameBackends(out, mem)
 	if !sortedByText(out) {
 		slices.SortStableFunc(out, func(a, b Backend) int { return cmpString(a.text, b.text) })
 	}
@@ -208,22 +209,17 @@ func sortedByText(list []Backend) bool {
 }
 
 // nameBackends fills text, with one string for all.
-func nameBackends(list []Backend) {
+func nameBackends(list []Backend, mem *arena) {
 	const typical = len("10.0.0.100:8080")
-	var (
-		all   strings.Builder
-		one   [64]byte
-		small [64]int
-	)
-	all.Grow(typical * len(list))
-	ends := small[:0]
+	var one [64]byte
+	all := mem.text(typical * len(list))
 	for i := range list {
-		all.Write(list[i].Address.AppendTo(one[:0]))
-		ends = append(ends, all.Len())
-	}
-	start := 0
-	for i, end := range ends {
-		list[i].text = all.String()[start:end]
-		start = end
+		text := list[i].Address.AppendTo(one[:0])
+		if all.Cap()-all.Len() < len(text) {
+			all = mem.text(typical * (len(list) - i + 1))
+		}
+		start := all.Len()
+		all.Write(text)
+		list[i].text = all.String()[start:]
 	}
 }

@@ -26,17 +26,17 @@ func (r *RuleSet) AppendIPTables(dst []byte) []byte {
 	parts := r.iptablesParts()
 	size := 4096
 	for _, f := range parts {
-		size += len(f.text)
+		size += len(f.filter) + len(f.capture) + len(f.chains) + len(f.rules)
 	}
 	dst = slices.Grow(dst, size)
 	dst = r.appendFilterTable(dst, parts)
 	dst = r.appendNATHead(dst)
 	for _, f := range parts {
-		dst = append(dst, f.chains()...)
+		dst = append(dst, f.chains...)
 	}
 	dst = r.appendNATRules(dst, parts)
 	for _, f := range parts {
-		dst = append(dst, f.rules()...)
+		dst = append(dst, f.rules...)
 	}
 	return append(dst, "COMMIT\n"...)
 }
@@ -45,24 +45,24 @@ func (r *RuleSet) AppendIPTables(dst []byte) []byte {
 // policies are grouped by table and chain.
 type iptablesFragment struct {
 	comments bool // made with comments on the chains of services and endpoints
-	text     []byte
-	ends     [3]int // of filter rules, capturing rules and chain lines
-}
 
-func (f *iptablesFragment) filter() []byte  { return f.text[:f.ends[0]] }
-func (f *iptablesFragment) capture() []byte { return f.text[f.ends[0]:f.ends[1]] }
-func (f *iptablesFragment) chains() []byte  { return f.text[f.ends[1]:f.ends[2]] }
-func (f *iptablesFragment) rules() []byte   { return f.text[f.ends[2]:] }
+	filter  []byte // table filter: rules
+	capture []byte // table nat: rules of KUBE-SERVICES and KUBE-NODEPORTS
+	chains  []byte // table nat: chain lines of the policy's own chains
+	rules   []byte // table nat: their rules
+}
 
 func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 
 // iptablesParts returns the fragments of all policies.
 func (r *RuleSet) iptablesParts() []*iptablesFragment {
-	w := &iptablesText{node: r.node, comments: r.comments()}
 	out := make([]*iptablesFragment, len(r.policies))
-	for i, p := range r.policies {
-		out[i] = w.fragment(p)
-	}
+	inParallel(len(out), func(from, to int) {
+		w := newIPTablesText(r, true)
+		for i := from; i < to; i++ {
+			out[i] = w.fragment(r.policies[i])
+		}
+	})
 	return out
 }
 
@@ -71,16 +71,27 @@ func (w *iptablesText) fragment(p *Policy) *iptablesFragment {
 	if f := p.iptables.Load(); f != nil && f.comments == w.comments {
 		return f
 	}
-	w.filter, w.capture, w.chains, w.rules = w.filter[:0], w.capture[:0], w.chains[:0], w.rules[:0]
-	w.policy(p)
-	f := &iptablesFragment{comments: w.comments}
-	w.all = w.all[:0]
-	for i, part := range [][]byte{w.filter, w.capture, w.chains} {
-		w.all = append(w.all, part...)
-		f.ends[i] = len(w.all)
+	buffers := [...]*[]byte{&w.filter, &w.capture, &w.chains, &w.rules}
+	var starts [len(buffers)]int
+	for i, b := range buffers {
+		if len(*b) > pieceBytes {
+			*b = nil // those who have parts of it keep it
+		}
+		if w.shared && *b == nil {
+			*b = make([]byte, 0, pieceBytes+pieceBytes/16)
+		}
+		starts[i] = len(*b)
 	}
-	w.all = append(w.all, w.rules...)
-	f.text = append([]byte(nil), w.all...) // without clearing memory first, as make would
+	w.policy(p)
+	f := w.fragments.one()
+	f.comments = w.comments
+	for i, part := range [...]*[]byte{&f.filter, &f.capture, &f.chains, &f.rules} {
+		*part = (*buffers[i])[starts[i]:len(*buffers[i]):len(*buffers[i])]
+		if !w.shared {
+			*part = append([]byte(nil), *part...)
+			*buffers[i] = (*buffers[i])[:0]
+		}
+	}
 	p.iptables.Store(f)
 	return f
 }
@@ -96,7 +107,7 @@ func (r *RuleSet) appendFilterTable(dst []byte, parts []*iptablesFragment) []byt
 		dst = append(dst, `-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`+"\n"...)
 	}
 	for _, f := range parts {
-		dst = append(dst, f.filter()...)
+		dst = append(dst, f.filter...)
 	}
 	mark := fmt.Sprintf("%#08x", r.node.mark)
 	if !r.node.tcpBeLiberal {
@@ -123,7 +134,7 @@ func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
 	dst = append(dst, `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully`+"\n"...)
 	dst = fmt.Appendf(dst, "-A KUBE-MARK-MASQ -j MARK --or-mark %s\n", mark)
 	for _, f := range parts {
-		dst = append(dst, f.capture()...)
+		dst = append(dst, f.capture...)
 	}
 	for _, dest := range r.node.nodePortDestinations() {
 		dst = append(dst, `-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" `...)
@@ -132,15 +143,22 @@ func (r *RuleSet) appendNATRules(dst []byte, parts []*iptablesFragment) []byte {
 	return dst
 }
 
+// pieceBytes is about what fragments made together share, so that they are
+// not copied. Replaced ones keep their part of it until all are.
+const (
+	pieceBytes     = 64 << 10
+	fragmentsPiece = 64
+)
+
 // iptablesText makes fragments; its buffers serve one after the other.
 type iptablesText struct {
 	node     *node
-	comments bool // on the chains of services and endpoints
+	pods     string // match on what they send
+	comments bool   // on the chains of services and endpoints
+	shared   bool   // fragments are parts of the buffers, and not copies
 
-	filter  []byte // table filter: rules
-	capture []byte // table nat: rules of KUBE-SERVICES and KUBE-NODEPORTS
-	chains  []byte // table nat: chain lines of the policy's own chains
-	rules   []byte // table nat: their rules
+	filter, capture, chains, rules []byte // as in a fragment
+	fragments                      pool[iptablesFragment]
 
 	name    string // "ns/name:port" of the current policy
 	proto   string
@@ -149,10 +167,17 @@ type iptablesText struct {
 	ext     string
 	fw      string
 	seps    []byte // chains of p.Reachable, one behind the other
-	all     []byte // the parts together
 	scratch []byte
 
 	probabilities []string // of 1 in n, at n
+}
+
+func newIPTablesText(r *RuleSet, shared bool) *iptablesText {
+	w := &iptablesText{node: r.node, pods: r.node.pods.iptables(), comments: r.comments(), shared: shared}
+	if shared {
+		w.fragments.piece = fragmentsPiece
+	}
+	return w
 }
 
 // nodePortDestinations are the matches that lead to KUBE-NODEPORTS.
@@ -177,8 +202,7 @@ func (n *node) nodePortDestinations() []string {
 
 func (w *iptablesText) policy(p *Policy) {
 	w.name, w.proto = p.Key.String(), p.Key.Protocol.String()
-	hash := string(appendIPTablesHash(nil, &p.sum))
-	w.cluster, w.local, w.ext, w.fw = chainCluster+hash, chainLocal+hash, chainExternal+hash, chainFirewall+hash
+	w.cluster, w.local, w.ext, w.fw = iptablesNames(p)
 	w.endpointChains(p)
 	for f := range p.eachFrontend {
 		if !p.loses(f.key()) {
@@ -226,10 +250,10 @@ func (w *iptablesText) probability(n int) string {
 func (w *iptablesText) frontend(f Frontend) {
 	p := f.Policy
 	chain, table := "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"
-	comment, target, missing := "", w.ext, p.lacksExternal()
+	about, target, missing := "", w.ext, p.lacksExternal()
 	switch f.Kind {
 	case ClusterIPFrontend:
-		comment, table, target = `"`+w.name+` cluster IP"`, "KUBE-SERVICES", w.cluster
+		about, table, target = " cluster IP", "KUBE-SERVICES", w.cluster
 		if p.InternalLocal {
 			target = w.local
 		}
@@ -237,42 +261,45 @@ func (w *iptablesText) frontend(f Frontend) {
 			target = ""
 		}
 	case ExternalIPFrontend:
-		comment = `"` + w.name + ` external IP"`
+		about = " external IP"
 	case LoadBalancerFrontend:
-		comment = `"` + w.name + ` loadbalancer IP"`
+		about = " loadbalancer IP"
 		if len(p.SourceRanges) > 0 {
 			target = w.fw
 		}
 	case NodePortFrontend:
-		chain, comment = "KUBE-NODEPORTS", w.name
+		chain = "KUBE-NODEPORTS"
 	}
 	if p.HasEndpoints && target != "" {
-		w.capture = w.match(append(w.capture, "-A "...), chain, comment, f)
+		w.capture = w.match(append(w.capture, "-A "...), chain, about, f)
 		w.capture = appendTarget(w.capture, target)
 	}
 	if f.Kind == LoadBalancerFrontend && p.HasEndpoints && len(p.SourceRanges) > 0 {
-		refused := `"` + w.name + " traffic not accepted by " + w.fw + `"`
-		w.filter = w.match(append(w.filter, "-A "...), "KUBE-PROXY-FIREWALL", refused, f)
+		w.filter = w.match(append(w.filter, "-A "...), "KUBE-PROXY-FIREWALL", " traffic not accepted by "+w.fw, f)
 		w.filter = appendTarget(w.filter, "DROP")
 	}
 	if missing {
-		reason := `"` + w.name + ` has no endpoints"`
+		reason := " has no endpoints"
 		if p.HasEndpoints {
-			reason = `"` + w.name + ` has no local endpoints"`
-		}
-		if f.Kind == NodePortFrontend {
-			reason += " -m addrtype --dst-type LOCAL"
+			reason = " has no local endpoints"
 		}
 		w.filter = w.match(append(w.filter, "-A "...), table, reason, f)
 		w.filter = appendTarget(w.filter, p.missing().String())
 	}
 }
 
-// match appends chain, comment and the match on protocol, address and port.
-func (w *iptablesText) match(dst []byte, chain, comment string, f Frontend) []byte {
-	dst = append(dst, chain...)
-	dst = append(dst, " -m comment --comment "...)
-	dst = append(dst, comment...)
+// match appends chain, a comment about the service port, and the match on
+// protocol, address and port.
+func (w *iptablesText) match(dst []byte, chain, about string, f Frontend) []byte {
+	dst = append(append(dst, chain...), " -m comment --comment "...)
+	if about == "" {
+		dst = append(dst, w.name...)
+	} else {
+		dst = append(append(append(append(dst, '"'), w.name...), about...), '"')
+		if f.Kind == NodePortFrontend {
+			dst = append(dst, " -m addrtype --dst-type LOCAL"...)
+		}
+	}
 	dst = w.appendProto(dst)
 	if f.Kind != NodePortFrontend {
 		dst = append(dst, " -d "...)
@@ -302,9 +329,9 @@ func (w *iptablesText) internalMasquerade(p *Policy) {
 		chain = w.local
 	}
 	f := Frontend{Address: p.ClusterIP, Port: p.Port}
-	w.rules = w.match(append(w.rules, "-A "...), chain, `"`+w.name+` cluster IP"`, f)
+	w.rules = w.match(append(w.rules, "-A "...), chain, " cluster IP", f)
 	if !n.masqueradeAll {
-		w.rules = append(append(w.rules, " ! "...), n.pods.iptables()...)
+		w.rules = append(append(w.rules, " ! "...), w.pods...)
 	}
 	w.rules = appendTarget(w.rules, "KUBE-MARK-MASQ")
 }
@@ -329,7 +356,7 @@ func (w *iptablesText) external(p *Policy) {
 		// Pods and the node itself act as if they had gone out to the load
 		// balancer and come back in at any node.
 		if w.node.pods.exists() {
-			rule("pod traffic", " "+w.node.pods.iptables(), w.cluster)
+			rule("pod traffic", " "+w.pods, w.cluster)
 		}
 		rule("masquerade LOCAL traffic", " -m addrtype --src-type LOCAL", "KUBE-MARK-MASQ")
 		rule("route LOCAL traffic", " -m addrtype --src-type LOCAL", w.cluster)

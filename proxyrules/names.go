@@ -34,6 +34,20 @@ func appendIPTablesHash(dst []byte, sum *[sha256.Size]byte) []byte {
 	return base32.StdEncoding.AppendEncode(dst, sum[:iptablesHashLen/8*5])
 }
 
+// iptablesNames are the chains of a service port without those of endpoints,
+// in one string.
+func iptablesNames(p *Policy) (cluster, local, external, firewall string) {
+	var hash [iptablesHashLen]byte
+	var buf [4 * 28]byte
+	appendIPTablesHash(hash[:0], &p.sum)
+	b := append(append(buf[:0], chainCluster...), hash[:]...)
+	b = append(append(b, chainLocal...), hash[:]...)
+	b = append(append(b, chainExternal...), hash[:]...)
+	all := string(append(append(b, chainFirewall...), hash[:]...))
+	const n = len(chainCluster) + iptablesHashLen // as of the next two
+	return all[:n], all[n : 2*n], all[2*n : 3*n], all[3*n:]
+}
+
 // nftables objects of one service port.
 const (
 	nftCluster  = "service-"
@@ -54,8 +68,14 @@ const (
 // endpoint is "" or "ip:port".
 func nftName(k PortKey, endpoint string) string {
 	var buf [512]byte
+	return string(appendNFTName(buf[:0], k, endpoint))
+}
+
+// appendNFTName appends to a buffer that is empty.
+func appendNFTName(buf []byte, k PortKey, endpoint string) []byte {
 	const hashed = nftHashLen + len("-")
-	name := append(buf[:hashed], k.Namespace...)
+	name := append(buf, "xxxxxxxx-"...)
+	name = append(name, k.Namespace...)
 	name = append(append(name, '/'), k.Service...)
 	name = append(append(name, '/'), k.Protocol.String()...)
 	name = append(append(name, '/'), k.Port...)
@@ -71,5 +91,5 @@ func nftName(k PortKey, endpoint string) string {
 	if len(name) > nftNameMax {
 		name = append(name[:nftNameMax-3], "..."...)
 	}
-	return string(name)
+	return name
 }

@@ -15,13 +15,19 @@ const elementsPerLine = 200
 // extended buffer. Equal state gives equal bytes. What the affinity sets
 // remember is lost with the old table.
 func (r *RuleSet) AppendNFT(dst []byte) []byte {
-	w := newNFTText(r)
 	parts := make([]*nftFragment, len(r.policies))
+	inParallel(len(parts), func(from, to int) {
+		w := newNFTText(r)
+		w.shared, w.pool.piece = true, fragmentsPiece
+		for i := from; i < to; i++ {
+			parts[i] = w.fragment(r.policies[i], r.spans.of(r.policies[i]))
+		}
+	})
 	size := 4096
-	for i, p := range r.policies {
-		parts[i] = w.fragment(p, r.spans.of(p))
-		size += len(parts[i].text) + len(parts[i].text)/16
+	for _, f := range parts {
+		size += len(f.text) + len(f.text)/16
 	}
+	w := newNFTText(r)
 	w.out = slices.Grow(dst, size)
 	w.setup()
 	for _, f := range parts {
@@ -34,7 +40,7 @@ func (r *RuleSet) AppendNFT(dst []byte) []byte {
 	for c, name := range nftContainerNames {
 		e := w.elements(name)
 		for _, f := range parts {
-			e.add(f.part(c), f.counts[c])
+			e.add(f.part(c), int(f.counts[c]))
 		}
 		e.close()
 	}
@@ -73,12 +79,15 @@ const (
 type nftFragment struct {
 	spans  spans
 	text   []byte
-	ends   [nftParts]int
-	counts [nftChains]int // of elements; each ends in ", "
+	ends   [nftParts]int32
+	counts [nftChains]int32 // of elements; each ends in ", "
+	start  int32            // of text, while it is being written
 }
 
+func (f *nftFragment) end(part, at int) { f.ends[part] = int32(at) - f.start }
+
 func (f *nftFragment) part(i int) []byte {
-	start := 0
+	start := int32(0)
 	if i > 0 {
 		start = f.ends[i-1]
 	}
@@ -94,7 +103,9 @@ type nftText struct {
 	mark string
 	name []byte // of an endpoint map
 
-	scratch []byte                   // for a fragment
+	scratch []byte // for fragments
+	shared  bool   // which are parts of it, and not copies
+	pool    pool[nftFragment]
 	found   [nftContainers][]element // of a policy
 }
 
@@ -173,7 +184,7 @@ func (w *nftText) endpointMaps(t *spanTable) {
 		e := elementLines{w: w, name: w.name}
 		for k := range list {
 			f, part := w.placed(t, &list[k])
-			e.add(f.part(part), f.counts[part])
+			e.add(f.part(part), int(f.counts[part]))
 		}
 		e.close()
 	}
@@ -307,19 +318,32 @@ func (w *nftText) fragment(p *Policy, s spans) *nftFragment {
 	if f := p.nft.Load(); f != nil && f.spans == s {
 		return f
 	}
+	if len(w.scratch) > pieceBytes {
+		w.scratch = nil // those who have parts of it keep it
+	}
+	if w.shared && w.scratch == nil {
+		w.scratch = make([]byte, 0, pieceBytes+pieceBytes/16)
+	}
 	saved := w.out
-	f := &nftFragment{spans: s}
+	f := w.pool.one()
+	f.spans, f.start = s, int32(len(w.scratch))
 	names := namesOf(p)
-	w.out = w.scratch[:0]
+	w.out = w.scratch
 	w.collect(p, names, f)
 	w.list(f, nftClusterList, s.cluster, p.Cluster)
 	w.list(f, nftLocalList, s.local, p.Local)
 	w.chains(p, names)
-	f.ends[nftChains] = len(w.out)
+	f.end(nftChains, len(w.out))
 	w.rules(p, names, s)
-	f.ends[nftRules] = len(w.out)
-	f.text = append([]byte(nil), w.out...)
-	w.out, w.scratch = saved, w.out
+	f.end(nftRules, len(w.out))
+	f.text = w.out[f.start:len(w.out):len(w.out)]
+	if w.shared {
+		w.scratch = w.out
+	} else {
+		f.text = append([]byte(nil), f.text...)
+		w.scratch = w.out[:f.start]
+	}
+	w.out = saved
 	p.nft.Store(f)
 	return f
 }
@@ -331,9 +355,9 @@ func (w *nftText) list(f *nftFragment, part int, s span, list []Backend) {
 			w.out = appendEndpointElement(w.out, s.base+uint32(i), &list[i])
 			w.out = append(w.out, ", "...)
 		}
-		f.counts[part] = len(list)
+		f.counts[part] = int32(len(list))
 	}
-	f.ends[part] = len(w.out)
+	f.end(part, len(w.out))
 }
 
 func appendEndpointElement(dst []byte, index uint32, b *Backend) []byte {
@@ -346,8 +370,13 @@ func appendEndpointElement(dst []byte, index uint32, b *Backend) []byte {
 type nftNames struct{ cluster, local, external, firewall string }
 
 func namesOf(p *Policy) nftNames {
-	b := nftName(p.Key, "")
-	all := nftCluster + b + nftLocal + b + nftExternal + b + nftFirewall + b
+	var one [nftNameMax + 64]byte
+	var four [4 * 256]byte
+	b := appendNFTName(one[:0], p.Key, "")
+	buf := append(append(four[:0], nftCluster...), b...)
+	buf = append(append(buf, nftLocal...), b...)
+	buf = append(append(buf, nftExternal...), b...)
+	all := string(append(append(buf, nftFirewall...), b...))
 	local := len(nftCluster) + len(b)
 	external := local + len(nftLocal) + len(b)
 	firewall := external + len(nftExternal) + len(b)
@@ -455,8 +484,11 @@ func (w *nftText) spread(p *Policy, chain string, s span) {
 	if s.n == 0 {
 		return
 	}
-	w.rule(chain, "meta l4proto", p.Key.Protocol.String(), "dnat", w.ip, "addr . port to numgen random mod",
-		strconv.Itoa(int(s.n)), "offset", strconv.FormatUint(uint64(s.base), 10), "map @"+s.id.String())
+	w.rule(chain, "meta l4proto", p.Key.Protocol.String(), "dnat", w.ip, "addr . port to numgen random mod")
+	w.out[len(w.out)-1] = ' ' // the rule goes on
+	w.out = strconv.AppendUint(w.out, uint64(s.n), 10)
+	w.out = strconv.AppendUint(append(w.out, " offset "...), uint64(s.base), 10)
+	w.out = append(s.id.appendTo(append(w.out, " map @"...)), '\n')
 }
 
 // stick sends a known client to its backend, any other to a random one.

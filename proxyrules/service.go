@@ -43,7 +43,7 @@ func (s *Service) watched() bool {
 
 // policies turns a Service into one Policy per port, without backends. No
 // policies and no error: the Service does not concern this proxy.
-func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
+func (n *node) policies(s *Service, mem *arena, ns *notices) ([]*Policy, *InputError) {
 	if !s.watched() {
 		return nil, nil
 	}
@@ -54,7 +54,8 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	if err != nil || !clusterIP.IsValid() {
 		return nil, err
 	}
-	shared := &Policy{
+	shared := mem.policies.one()
+	*shared = Policy{
 		ClusterIP:       clusterIP,
 		InternalLocal:   s.Spec.InternalTrafficPolicy != nil && *s.Spec.InternalTrafficPolicy == "Local",
 		ExternalLocal:   s.externalLocal(),
@@ -72,13 +73,13 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	if made := len(s.Spec.Ports) * addresses; made > serviceFrontendsMax {
 		return nil, refuse(s.object(), "spec.ports × addresses", strconv.Itoa(made), "at most "+strconv.Itoa(serviceFrontendsMax)+" frontends of one Service")
 	}
-	out := make([]*Policy, len(s.Spec.Ports))
+	out := mem.made.take(len(s.Spec.Ports))
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
 		proto, _ := ParseProtocol(cmp.Or(p.Protocol, "TCP"))
 		policy := shared
 		if i < len(s.Spec.Ports)-1 {
-			policy = shared.clone()
+			policy = shared.clone(mem.policies.one())
 		}
 		policy.Key = PortKey{s.Metadata.Namespace, s.Metadata.Name, p.Name, proto}
 		policy.Port, policy.NodePort = uint16(p.Port), uint16(p.NodePort)
@@ -88,15 +89,16 @@ func (n *node) policies(s *Service, ns *notices) ([]*Policy, *InputError) {
 	return out, nil
 }
 
-// clone copies a policy without the texts made for it.
-func (p *Policy) clone() *Policy {
-	return &Policy{
+// clone copies a policy into another, without the texts made for it.
+func (p *Policy) clone(out *Policy) *Policy {
+	*out = Policy{
 		Key: p.Key, All: p.All, Cluster: p.Cluster, Local: p.Local, Reachable: p.Reachable,
 		HasEndpoints: p.HasEndpoints, Topology: p.Topology, InternalLocal: p.InternalLocal,
 		ExternalLocal: p.ExternalLocal, Affinity: p.Affinity, ClusterIP: p.ClusterIP, Port: p.Port,
 		NodePort: p.NodePort, ExternalIPs: p.ExternalIPs, LoadBalancerIPs: p.LoadBalancerIPs,
 		SourceRanges: p.SourceRanges, HealthCheckNodePort: p.HealthCheckNodePort, lost: p.lost, sum: p.sum, others: p.others,
 	}
+	return out
 }
 
 // validate refuses what must not reach rule text or cannot be a Service.

@@ -17,14 +17,14 @@ func crowded(t *testing.T, n *node, i int, base uint32, backends int) *Policy {
 	s := Service{Metadata: ObjectMeta{Namespace: "t", Name: fmt.Sprintf("svc-%03d", i)}}
 	s.Spec.ClusterIP = fmt.Sprintf("172.30.0.%d", i+1)
 	s.Spec.Ports = []ServicePort{{Port: 80}}
-	list, err := n.policies(&s, &notices{})
+	list, err := n.policies(&s, &arena{}, &notices{})
 	require.Nil(t, err)
 	p := list[0]
 	slice := &parsedSlice{name: "s", ports: []parsedPort{{"", TCP, 80}}}
 	for k := range backends {
 		slice.endpoints = append(slice.endpoints, parsedEndpoint{addr: netip.AddrFrom4([4]byte{10, byte(i), byte(k >> 8), byte(k)}), ready: true})
 	}
-	p.join([]*parsedSlice{slice}, n)
+	p.join([]*parsedSlice{slice}, n, &arena{})
 	p.sum[10] = 7
 	binary.BigEndian.PutUint32(p.sum[11:], base)
 	return p

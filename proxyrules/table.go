@@ -101,8 +101,8 @@ type hop struct {
 	watched bool // by filters, for what its address is (node.watches)
 }
 
-func (n *node) hops(list []Backend) []hop {
-	out := make([]hop, len(list))
+func (n *node) hops(list []Backend, mem *arena) []hop {
+	out := mem.hops.take(len(list))
 	for i := range list {
 		w := wordsOf(list[i].Address.Addr())
 		out[i] = hop{w, list[i].Address.Port(), n.watches(w)}
@@ -194,6 +194,7 @@ func takenBits(w words) (at int, bits uint64) {
 // tableEdit makes a new table out of one that stays as it is.
 type tableEdit struct {
 	n     *node
+	mem   *arena
 	t     table
 	owned [tableShards]bool
 	taken bool
@@ -203,7 +204,19 @@ func newTable() *table {
 	return &table{seed: maphash.Comparable(maphash.MakeSeed(), 0), taken: new([takenWords]uint64)}
 }
 
-func (t *table) edit(n *node) *tableEdit { return &tableEdit{n: n, t: *t} }
+func (t *table) edit(n *node) *tableEdit { return &tableEdit{n: n, mem: &arena{}, t: *t} }
+
+// expect makes room for n keys in an empty table.
+func (e *tableEdit) expect(n int) {
+	size := 8
+	for size*tableShards*5/8 < n {
+		size *= 2
+	}
+	for i := range e.t.shards {
+		e.t.shards[i].slots = make([]entry, size)
+		e.owned[i] = true
+	}
+}
 
 func (e *tableEdit) done() *table { return &e.t }
 
@@ -329,7 +342,7 @@ func (e *tableEdit) add(p *Policy) {
 		if kinds != 0 {
 			at.policy, at.kinds, at.direct = p, kinds, nil
 			if kinds.onlyClusterIP() {
-				at.direct = e.n.hops(p.internal())
+				at.direct = e.n.hops(p.internal(), e.mem)
 			}
 		}
 	})

@@ -69,7 +69,7 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 		return dst
 	}
 	parts := u.to.iptablesParts()
-	w := &iptablesText{node: u.to.node, comments: u.to.comments()}
+	w := newIPTablesText(u.to, false)
 	changed := make([]*iptablesFragment, 0, len(u.changes))
 	if u.full || w.comments != u.from.comments() {
 		changed = parts
@@ -82,7 +82,7 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 	}
 	dst = u.to.appendNATHead(u.to.appendFilterTable(dst, parts))
 	for _, f := range changed {
-		dst = append(dst, f.chains()...)
+		dst = append(dst, f.chains...)
 	}
 	stale := u.staleChains()
 	for _, c := range stale {
@@ -90,7 +90,7 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 	}
 	dst = u.to.appendNATRules(dst, parts)
 	for _, f := range changed {
-		dst = append(dst, f.rules()...)
+		dst = append(dst, f.rules...)
 	}
 	for _, c := range stale {
 		dst = append(append(append(dst, "-X "...), c...), '\n')
@@ -100,8 +100,8 @@ func (u *Update) AppendIPTables(dst []byte) []byte {
 
 // staleChains are the iptables chains that the old rules have alone.
 func (u *Update) staleChains() []string {
-	before := &iptablesText{node: u.from.node, comments: u.from.comments()}
-	after := &iptablesText{node: u.to.node, comments: u.to.comments()}
+	before := newIPTablesText(u.from, false)
+	after := newIPTablesText(u.to, false)
 	var out []string
 	for _, ch := range u.changes {
 		if ch.old == nil {
@@ -125,7 +125,7 @@ func (u *Update) staleChains() []string {
 // chainNames yields the chains of a fragment.
 func chainNames(f *iptablesFragment) func(func(string) bool) {
 	return func(yield func(string) bool) {
-		for line := range bytes.Lines(f.chains()) {
+		for line := range bytes.Lines(f.chains) {
 			name, _, _ := bytes.Cut(line[1:], []byte(" "))
 			if !yield(string(name)) {
 				return

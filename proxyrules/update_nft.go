@@ -227,21 +227,22 @@ func (d *nftDiff) elements(before, after sides) {
 	var order []at
 	if before.p != nil {
 		before.p.elements(namesOf(before.p), func(c int, e element) {
-			was[at{c, e.key}] = e.value
-			order = append(order, at{c, e.key})
+			k := at{c, e.key()}
+			was[k] = e.value()
+			order = append(order, k)
 		})
 	}
 	if after.p != nil {
 		kept := d.shared(d.from.table, after.p)
 		after.p.elements(namesOf(after.p), func(c int, e element) {
-			k := at{c, e.key}
+			k := at{c, e.key()}
 			value, had := was[k]
 			delete(was, k)
 			switch {
-			case had && value == e.value || !had && kept[e.key] && c <= setHairpin:
+			case had && value == e.value() || !had && kept[k.key] && c <= setHairpin:
 				return
 			case had:
-				d.deleted.add(nftContainerNames[c], e.key)
+				d.deleted.add(nftContainerNames[c], k.key)
 			}
 			d.added.add(nftContainerNames[c], e.String())
 		})
@@ -269,7 +270,8 @@ func (d *nftDiff) shared(t *table, p *Policy) map[string]bool {
 	out := map[string]bool{p.ClusterIP.String(): t.isClusterIP(p.ClusterIP)}
 	for i := range p.Reachable {
 		if b := &p.Reachable[i]; b.Local {
-			out[hairpinElement(b, p.Key.Protocol)] = t.has(hairpinKey(b, p.Key.Protocol))
+			e := hairpinElement(b, p.Key.Protocol)
+			out[e.key()] = t.has(hairpinKey(b, p.Key.Protocol))
 		}
 	}
 	return out

@@ -35,5 +35,12 @@ func TestRankingAllocations(t *testing.T) {
 	} {
 		require.Zero(t, testing.AllocsPerRun(50, f), name)
 	}
+	var pods []*Pod
+	for i := range candidates {
+		pods = append(pods, candidates[i].Pod)
+		summary.Pods = append(summary.Pods, PodStats{PodRef: PodReference{UID: pods[i].Metadata.UID}})
+	}
+	// The map by UID, two slices, the order: none for a pod.
+	require.LessOrEqual(t, testing.AllocsPerRun(50, func() { RankPods(pods, summary, MemoryAvailable, Layout{}) }), 12.0)
 	require.LessOrEqual(t, testing.AllocsPerRun(50, func() { Rank(candidates, MemoryAvailable, Layout{}) }), 2.0)
 }

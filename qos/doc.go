@@ -43,7 +43,9 @@
 // Pods are compiled into Candidates, whose place is a Key: no statistics first,
 // then those that exceed their request, then lower priority, then larger use
 // less request (for processes: priority, then their number). Rank sorts keys in
-// O(n log n); First finds the victim in O(n).
+// O(n log n); First finds the victim in O(n). RankPods and FirstPod answer the
+// same from pods and statistics in one go, and compile only what one signal is
+// about.
 //
 // Critical-pod preemption chooses, class by class from Guaranteed down, greedily
 // by the distance between requests and shortage: O(victims · pods · shortages).
@@ -151,8 +153,9 @@
 //
 // Classes: wire.go, class.go, defaults.go, request.go, decode.go; then
 // qos/resource. Parameters: critical.go, oom.go, cgroup.go, allocatable.go.
-// Eviction: signal.go, threshold.go, stats.go, rank.go, evictor.go (its type
-// comment draws a pass), eviction.go, explain.go; testdata/evictor.txt shows it
-// at work. Control plane: preempt.go, nodetaint.go,
-// taintevict.go, zone.go, budget.go, drain.go. Measuring: observe_linux.go.
+// Eviction: signal.go, threshold.go, stats.go, candidate.go, rank.go,
+// rank_pods.go, evictor.go (its type comment draws a pass), eviction.go,
+// explain.go; testdata/evictor.txt shows it at work. Control plane: preempt.go,
+// nodetaint.go, taintevict.go, zone.go, budget.go, drain.go. Measuring:
+// observe_linux.go.
 package qos

@@ -228,6 +228,41 @@ func TestRankIsTotal(t *testing.T) {
 	}
 }
 
+// RankPods and FirstPod are Rank and First of Candidates: also for pods that
+// have no statistics or share a UID, and statistics that share one or are
+// nobody's.
+func TestRankPodsIsRank(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 5))
+	for range 500 {
+		made := randomCandidates(r, r.IntN(2*blockPods+2))
+		var pods []*Pod
+		var s Summary
+		uids := len(made) + r.IntN(3) - r.IntN(2)
+		for i, c := range made {
+			pods = append(pods, c.Pod)
+			if c.Pod.Spec.Volumes = []Volume{{Name: "v", EmptyDir: &EmptyDirVolume{}}}; r.IntN(100) == 0 {
+				c.Pod.Metadata.UID = "u0"
+			}
+			if i%16 == 0 {
+				c.Pod.Metadata.CreationTimestamp = epoch
+			}
+			if c.stats == nil {
+				continue
+			}
+			stats := *c.stats
+			stats.PodRef.UID = fmt.Sprint("u", r.IntN(max(uids, 1)))
+			stats.Volumes = []VolumeStats{{Name: "v", FSStats: FSStats{UsedBytes: new(uint64)}}, {Name: "v", FSStats: *stats.Containers[0].Logs}}
+			s.Pods = append(s.Pods, stats)
+		}
+		for _, signal := range Signals() {
+			layout := randomLayout(r)
+			candidates := Candidates(pods, &s)
+			require.Equal(t, Rank(candidates, signal, layout), RankPods(pods, &s, signal, layout))
+			require.Equal(t, First(candidates, signal, layout), FirstPod(pods, &s, signal, layout))
+		}
+	}
+}
+
 // Raising a pod's priority never makes it leave earlier.
 func TestPriorityProtects(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 5))

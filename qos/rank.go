@@ -8,152 +8,6 @@ import (
 	"github.com/orchcore/orchcore/qos/resource"
 )
 
-// RequestOf returns what the pod requests of one resource in the eyes of the
-// kubelet's eviction and preemption: with pod-level resources (KEP-2837) only
-// what the pod level requests, for any resource; overhead counts only on top
-// of a request.
-func RequestOf(p *Pod, name string) resource.Quantity {
-	var total resource.Quantity
-	if podLevelSet(p) {
-		if podLevelSupported(name) {
-			total = p.Spec.Resources.Requests.Of(name)
-		}
-	} else {
-		total = aggregateOne(p, name)
-	}
-	if !total.IsZero() {
-		total = total.Add(p.Spec.Overhead.Of(name))
-	}
-	return total
-}
-
-// aggregateOne is containerRequests(p)[name] without the maps.
-func aggregateOne(p *Pod, name string) resource.Quantity {
-	var running, sidecars, peak resource.Quantity
-	var inRunning, inSidecars, inPeak bool
-	for i := range p.Spec.Containers {
-		q, ok := p.Spec.Containers[i].Resources.Requests.Lookup(name)
-		running, inRunning = running.Add(q), inRunning || ok
-	}
-	for i := range p.Spec.InitContainers {
-		c := &p.Spec.InitContainers[i]
-		q, ok := c.Resources.Requests.Lookup(name)
-		step := q.Add(sidecars)
-		inStep := inSidecars || ok
-		if c.sidecar() {
-			step = sidecars.Add(q) // the same amount in the sidecars' notation
-			running, inRunning = running.Add(q), inRunning || ok
-			sidecars, inSidecars = step, inStep
-		}
-		if inStep && (!inPeak || step.Cmp(peak) > 0) {
-			peak, inPeak = step, true
-		}
-	}
-	if inPeak && (!inRunning || peak.Cmp(running) > 0) {
-		return peak
-	}
-	return running
-}
-
-// FSUsage is the use of a file system by one part of a pod.
-type FSUsage struct {
-	Bytes, Inodes resource.Quantity
-}
-
-func (u *FSUsage) add(fs *FSStats) {
-	if fs != nil {
-		u.Bytes = u.Bytes.Add(sizeOf(fs.UsedBytes))
-		u.Inodes = u.Inodes.Add(countOf(fs.InodesUsed))
-	}
-}
-
-// A Candidate is what ranking reads of a pod: compiled once from its spec, and
-// again from its statistics each time there are new ones.
-type Candidate struct {
-	Pod      *Pod
-	Critical bool
-
-	// Compiled from the spec.
-	Memory, EphemeralStorage, Inodes resource.Quantity // requests
-	priority                         int32
-
-	// Known says that there are statistics; the rest is compiled from them.
-	Known           bool
-	WorkingSet      resource.Quantity
-	Rootfs          FSUsage // writable layers
-	Logs            FSUsage
-	LocalVolumes    FSUsage
-	Processes       uint64
-	stats           *PodStats
-	localVolumeName []string
-}
-
-// Compile returns the candidate for a pod without statistics.
-func Compile(p *Pod) Candidate {
-	c := Candidate{
-		Pod:              p,
-		Critical:         IsCritical(p),
-		Memory:           RequestOf(p, Memory),
-		EphemeralStorage: RequestOf(p, EphemeralStorage),
-		Inodes:           RequestOf(p, inodes),
-		priority:         Priority(p),
-	}
-	for i := range p.Spec.Volumes {
-		if p.Spec.Volumes[i].local() {
-			c.localVolumeName = append(c.localVolumeName, p.Spec.Volumes[i].Name)
-		}
-	}
-	return c
-}
-
-// local reports whether the volume's use is the pod's use of the node's disk.
-func (v *Volume) local() bool {
-	return v.HostPath != nil || v.GitRepo != nil || v.ConfigMap != nil || v.EmptyDir != nil && v.EmptyDir.Medium == ""
-}
-
-// Observe takes in the pod's statistics; nil is "none".
-func (c *Candidate) Observe(s *PodStats) {
-	c.stats, c.Known = s, s != nil
-	c.WorkingSet, c.Processes = resource.Quantity{}, 0
-	c.Rootfs, c.Logs, c.LocalVolumes = FSUsage{}, FSUsage{}, FSUsage{}
-	if s == nil {
-		return
-	}
-	if s.Memory != nil {
-		c.WorkingSet = sizeOf(s.Memory.WorkingSetBytes)
-	}
-	if s.Processes != nil && s.Processes.Count != nil {
-		c.Processes = *s.Processes.Count
-	}
-	for i := range s.Containers {
-		c.Rootfs.add(s.Containers[i].Rootfs)
-		c.Logs.add(s.Containers[i].Logs)
-	}
-	for _, name := range c.localVolumeName {
-		for i := range s.Volumes {
-			if s.Volumes[i].Name == name {
-				c.LocalVolumes.add(&s.Volumes[i].FSStats)
-				break
-			}
-		}
-	}
-}
-
-// Candidates compiles the pods and gives each its statistics from the summary,
-// by UID.
-func Candidates(pods []*Pod, s *Summary) []Candidate {
-	byUID := make(map[string]*PodStats, len(s.Pods))
-	for i := range s.Pods {
-		byUID[s.Pods[i].PodRef.UID] = &s.Pods[i]
-	}
-	out := make([]Candidate, len(pods))
-	for i, p := range pods {
-		out[i] = Compile(p)
-		out[i].Observe(byUID[p.Metadata.UID])
-	}
-	return out
-}
-
 // parts says which parts of a pod's disk use count for a signal.
 type parts struct{ rootfs, logs, localVolumes bool }
 
@@ -187,27 +41,39 @@ type Key struct {
 }
 
 // KeyFor returns the candidate's key for a signal.
-func (c *Candidate) KeyFor(s Signal, layout Layout) Key {
+func (c *Candidate) KeyFor(s Signal, layout Layout) Key { return c.key(c.use(s, layout), s) }
+
+// key returns the key for a use, from what is compiled from the spec.
+func (c *Candidate) key(use resource.Quantity, s Signal) Key {
 	k := Key{Unknown: !c.Known, Prio: c.priority}
 	if s == PIDAvailable {
-		k.pid = true
-		k.Excess = processCount(c.Processes)
+		k.pid, k.Excess = true, use
 		return k
 	}
 	if !c.Known {
 		return k
 	}
+	request, subtracted := c.EphemeralStorage, c.EphemeralStorage
+	switch {
+	case s == MemoryAvailable || s == AllocatableMemoryAvailable:
+		request, subtracted = c.Memory, c.Memory
+	case s.countsInodes():
+		request = c.Inodes // but upstream subtracts the request for bytes
+	}
+	k.Exceeds = use.Cmp(request) > 0
+	k.Excess = use.Sub(subtracted)
+	return k
+}
+
+// use returns what counts of the statistics for a signal.
+func (c *Candidate) use(s Signal, layout Layout) resource.Quantity {
 	switch s {
 	case MemoryAvailable, AllocatableMemoryAvailable:
-		k.Exceeds = c.WorkingSet.Cmp(c.Memory) > 0
-		k.Excess = c.WorkingSet.Sub(c.Memory)
-	default:
-		use, request := c.diskUse(s, layout)
-		k.Exceeds = use.Cmp(request) > 0
-		// Upstream subtracts the request for bytes from inodes too.
-		k.Excess = use.Sub(c.EphemeralStorage)
+		return c.WorkingSet
+	case PIDAvailable:
+		return processCount(c.Processes)
 	}
-	return k
+	return c.diskUse(s, layout)
 }
 
 func processCount(n uint64) resource.Quantity {
@@ -217,8 +83,7 @@ func processCount(n uint64) resource.Quantity {
 	return resource.NewInt(int64(n))
 }
 
-// diskUse returns what counts for the signal, and the request of it.
-func (c *Candidate) diskUse(s Signal, layout Layout) (use, request resource.Quantity) {
+func (c *Candidate) diskUse(s Signal, layout Layout) resource.Quantity {
 	var total FSUsage
 	counted := layout.parts(s)
 	for _, part := range [...]struct {
@@ -231,9 +96,9 @@ func (c *Candidate) diskUse(s Signal, layout Layout) (use, request resource.Quan
 		}
 	}
 	if s.countsInodes() {
-		return total.Inodes, c.Inodes
+		return total.Inodes
 	}
-	return total.Bytes, c.EphemeralStorage
+	return total.Bytes
 }
 
 // Compare returns -1 if k's pod goes before l's, 1 if after, 0 if the kubelet's
@@ -288,13 +153,19 @@ func compareTie(a, b *Pod) int {
 func Rank(candidates []Candidate, s Signal, layout Layout) []int {
 	keys := make([]rankKey, len(candidates))
 	for i := range candidates {
-		keys[i] = newRankKey(&candidates[i], s, layout, i)
+		keys[i] = newRankKey(candidates[i].KeyFor(s, layout), i)
 	}
+	return sorted(keys, compiled{candidates, s, layout})
+}
+
+// sorted returns the indexes of the keys in order. It asks who where keys are
+// equal.
+func sorted[R ranked](keys []rankKey, who R) []int {
 	slices.SortFunc(keys, func(a, b rankKey) int {
 		if order := a.compare(b); order != 0 {
 			return order
 		}
-		return compareExactly(candidates, a, b, s, layout)
+		return compareExactly(a, b, who)
 	})
 	order := make([]int, len(keys))
 	for i := range keys {
@@ -306,16 +177,16 @@ func Rank(candidates []Candidate, s Signal, layout Layout) []int {
 // First returns the index of the candidate that Rank would put first among
 // those that are not critical, or -1. It takes one pass and no memory.
 func First(candidates []Candidate, s Signal, layout Layout) int {
-	best := rankKey{index: -1}
+	best, who := rankKey{index: -1}, compiled{candidates, s, layout}
 	for i := range candidates {
 		if candidates[i].Critical {
 			continue
 		}
-		key := newRankKey(&candidates[i], s, layout, i)
+		key := newRankKey(candidates[i].KeyFor(s, layout), i)
 		if best.index >= 0 {
 			order := key.compare(best)
 			if order == 0 {
-				order = compareExactly(candidates, key, best, s, layout)
+				order = compareExactly(key, best, who)
 			}
 			if order > 0 {
 				continue
@@ -336,8 +207,7 @@ type rankKey struct {
 	rounded bool // excess is not the whole truth
 }
 
-func newRankKey(c *Candidate, s Signal, layout Layout, index int) rankKey {
-	k := c.KeyFor(s, layout)
+func newRankKey(k Key, index int) rankKey {
 	prio := uint64(uint32(k.Prio) ^ 1<<31) // ordered like the signed number
 	class := prio << 1
 	if !k.Unknown {
@@ -370,15 +240,32 @@ func (k rankKey) compare(l rankKey) int {
 	return 0
 }
 
-// compareExactly orders candidates whose rankKeys are equal.
-func compareExactly(candidates []Candidate, k, l rankKey, s Signal, layout Layout) int {
-	a, b := &candidates[k.index], &candidates[l.index]
+// ranked is what rankKeys with equal numbers are told apart by.
+type ranked interface {
+	pod(i int32) *Pod
+	excess(i int32) resource.Quantity
+}
+
+type compiled struct {
+	candidates []Candidate
+	signal     Signal
+	layout     Layout
+}
+
+func (c compiled) pod(i int32) *Pod { return c.candidates[i].Pod }
+
+func (c compiled) excess(i int32) resource.Quantity {
+	return c.candidates[i].KeyFor(c.signal, c.layout).Excess
+}
+
+// compareExactly orders what rankKeys with equal numbers stand for.
+func compareExactly[R ranked](k, l rankKey, who R) int {
 	if k.rounded || l.rounded {
-		if order := b.KeyFor(s, layout).Excess.Cmp(a.KeyFor(s, layout).Excess); order != 0 {
+		if order := who.excess(l.index).Cmp(who.excess(k.index)); order != 0 {
 			return order
 		}
 	}
-	if order := compareTie(a.Pod, b.Pod); order != 0 {
+	if order := compareTie(who.pod(k.index), who.pod(l.index)); order != 0 {
 		return order
 	}
 	return cmp.Compare(k.index, l.index)

@@ -89,3 +89,50 @@ func addTo(total resource.List, amounts resource.Amounts) {
 		total[a.Name] = a.Quantity
 	}
 }
+
+// RequestOf returns what the pod requests of one resource in the eyes of the
+// kubelet's eviction and preemption: with pod-level resources (KEP-2837) only
+// what the pod level requests, for any resource; overhead counts only on top
+// of a request.
+func RequestOf(p *Pod, name string) resource.Quantity {
+	var total resource.Quantity
+	if podLevelSet(p) {
+		if podLevelSupported(name) {
+			total = p.Spec.Resources.Requests.Of(name)
+		}
+	} else {
+		total = aggregateOne(p, name)
+	}
+	if !total.IsZero() {
+		total = total.Add(p.Spec.Overhead.Of(name))
+	}
+	return total
+}
+
+// aggregateOne is containerRequests(p)[name] without the maps.
+func aggregateOne(p *Pod, name string) resource.Quantity {
+	var running, sidecars, peak resource.Quantity
+	var inRunning, inSidecars, inPeak bool
+	for i := range p.Spec.Containers {
+		q, ok := p.Spec.Containers[i].Resources.Requests.Lookup(name)
+		running, inRunning = running.Add(q), inRunning || ok
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		q, ok := c.Resources.Requests.Lookup(name)
+		step := q.Add(sidecars)
+		inStep := inSidecars || ok
+		if c.sidecar() {
+			step = sidecars.Add(q) // the same amount in the sidecars' notation
+			running, inRunning = running.Add(q), inRunning || ok
+			sidecars, inSidecars = step, inStep
+		}
+		if inStep && (!inPeak || step.Cmp(peak) > 0) {
+			peak, inPeak = step, true
+		}
+	}
+	if inPeak && (!inRunning || peak.Cmp(running) > 0) {
+		return peak
+	}
+	return running
+}

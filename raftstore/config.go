@@ -60,6 +60,12 @@ type Config struct {
 	// More makes failover slower; fewer than 5 heartbeats makes leaders flap.
 	ElectionTicks int
 
+	// LeaseReads allows ReadByLease; see Store.Reading for what that relies on. It must
+	// be the same on all members, as must TickInterval and ElectionTicks then: members
+	// that start vote for nobody within the first election timeout, so that a failover
+	// shortly after another start takes longer. False means that all reads ask a quorum.
+	LeaseReads bool
+
 	// SegmentSizeBytes is the size of a log segment, which is written with zeros
 	// ahead of its use. Zero means 64 MiB.
 	SegmentSizeBytes int64
@@ -207,7 +213,7 @@ func (c *Config) validate() error {
 			return configError(f.name, f.value, rangeText(f.min, f.max))
 		}
 	}
-	return nil
+	return c.validateLeaseReads()
 }
 
 func (c *Config) validateMembers() error {

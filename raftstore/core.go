@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -24,7 +25,10 @@ type core struct {
 	log           *raftLog
 	state         *machine
 
-	ticks  uint64
+	ticks uint64
+	// now is the time of the inputs that are being worked on, by the caller's clock:
+	// nothing but the leader's lease depends on it.
+	now    time.Duration
 	leader uint64
 	role   raft.StateType
 	// hardTerm is the term as of the last effects.
@@ -32,6 +36,7 @@ type core struct {
 
 	writes writeQueue
 	reads  readQueue
+	lease  leaderLease
 
 	fx effects
 	// fault is why this replica must not go on.
@@ -56,6 +61,7 @@ type coreConfig struct {
 	heartbeatTicks int
 	electionTicks  int
 	uncommittedMax uint64
+	leaseSpan      time.Duration
 	logger         raft.Logger
 }
 
@@ -73,6 +79,7 @@ func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
 		id: cfg.id, boot: cfg.boot, electionTicks: uint64(cfg.electionTicks),
 		log: log, state: state,
 		writes: writeQueue{batches: map[uint64]*batch{}, next: 1},
+		lease:  leaderLease{span: cfg.leaseSpan},
 	}
 	raw, err := raft.NewRawNode(&raft.Config{
 		ID:                        cfg.id,
@@ -138,6 +145,12 @@ func (c *core) dropAbandoned() {
 func (c *core) step(m *pb.Message) {
 	if m.GetType() == pb.MsgReadIndex && c.newInOffice() {
 		return // whoever asks will ask again
+	}
+	if c.mustNotVote(m) {
+		return // whoever campaigns will do so again
+	}
+	if m.GetType() == pb.MsgTransferLeader {
+		c.lease.offered = c.hardTerm
 	}
 	if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id] {
 		c.voteAsRemoved(m)

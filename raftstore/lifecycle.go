@@ -75,7 +75,7 @@ func (r *replica) transferTo(id uint64) error {
 	if !slices.Contains(r.core.state.conf.GetVoters(), id) {
 		return fmt.Errorf("%w: %x is not a voter", ErrUnknownMember, id)
 	}
-	r.core.raw.TransferLeader(id)
+	r.core.transfer(id)
 	return nil
 }
 

@@ -63,6 +63,14 @@ var mutants = []mutant{
 		"if question.index > c.state.applied {", "if false {"},
 	{"reads are answered without asking anybody", "read.go",
 		"q.open = &question{requests: q.waiting}", "c.fx.done = append(c.fx.done, q.waiting...)\n\tq.count -= len(q.waiting)\n\tq.waiting = nil\n\tif true {\n\t\treturn\n\t}\n\tq.open = &question{requests: q.waiting}"},
+	{"a lease is counted from the answer", "readlease.go",
+		"q.term, q.asked+l.span", "q.term, c.now+l.span"},
+	{"a lease lasts longer than an election", "readlease.go",
+		"*tick*3/4)", "*tick*3)"},
+	{"a leader that offers leadership uses its lease", "readlease.go",
+		"l.offered != l.term && ", ""},
+	{"a member that starts votes at once", "readlease.go",
+		"return c.lease.span > 0 && c.ticks <= c.electionTicks &&", "return false &&"},
 	{"writes are not proposed again", "propose.go",
 		"func (c *core) retryWrites() {\n", "func (c *core) retryWrites() {\n\tif true {\n\t\treturn\n\t}\n"},
 	{"the end of a snapshot's transfer is not reported", "transfer.go",
@@ -126,7 +134,7 @@ func (m mutant) simulate(t *testing.T, seeds int) (string, error) {
 	require.NoError(t, err)
 	list := filepath.Join(t.TempDir(), "overlay.json")
 	require.NoError(t, os.WriteFile(list, overlay, 0o600))
-	cmd := exec.Command("go", "test", "-vet=off", "-overlay="+list, "-run=^TestSim$", ".", fmt.Sprintf("-sim.seeds=%d", seeds), fmt.Sprintf("-sim.seed=%d", *simSeed))
+	cmd := exec.Command("go", "test", "-vet=off", "-overlay="+list, "-failfast", "-run=^TestSim", ".", fmt.Sprintf("-sim.seeds=%d", seeds), fmt.Sprintf("-sim.seed=%d", *simSeed))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -100,6 +100,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 		id: cfg.ID, boot: boot,
 		heartbeatTicks: cfg.HeartbeatTicks, electionTicks: cfg.ElectionTicks,
 		uncommittedMax: uint64(cfg.UncommittedSizeMax),
+		leaseSpan:      cfg.leaseSpan(),
 		logger:         raftLogger{cfg.Logger},
 	}, log, state)
 	if err == nil {

@@ -177,6 +177,6 @@ func (r *replica) watchDisk() {
 	}
 	if to := r.successor(); to != 0 {
 		r.logger.Warn("disk is stalled, handing leadership over", "to", to)
-		r.core.raw.TransferLeader(to)
+		r.core.transfer(to)
 	}
 }

@@ -20,6 +20,8 @@ type request struct {
 	// the client when it gives up. What the client has claimed is never proposed.
 	claimed claim
 	done    chan struct{}
+	// byLease lets a leader answer a read on the strength of its lease.
+	byLease bool
 	// internal requests have no client and count for no limit.
 	internal bool
 	// lease is the call about a lease that a read is made for; see lease_desk.go.

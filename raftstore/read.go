@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"bytes"
+	"time"
 
 	"go.etcd.io/raft/v3"
 )
@@ -22,6 +23,8 @@ type question struct {
 	requests []*request
 	context  []byte
 	askedAt  uint64 // tick
+	asked    time.Duration
+	term     uint64 // when it was asked
 	index    uint64
 }
 
@@ -34,6 +37,7 @@ func (c *core) read(r *request) {
 
 // askIndex opens a question if there are reads and none is open.
 func (c *core) askIndex() {
+	c.readByLease()
 	q := &c.reads
 	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None || c.newInOffice() {
 		return
@@ -62,7 +66,7 @@ func (c *core) newInOffice() bool {
 func (c *core) ask(q *question) {
 	c.reads.attempts++
 	q.context = c.readContext(c.reads.attempts)
-	q.askedAt = c.ticks
+	q.askedAt, q.asked, q.term = c.ticks, c.now, c.hardTerm
 	c.raw.ReadIndex(q.context)
 }
 
@@ -73,6 +77,7 @@ func (c *core) confirm(rs raft.ReadState) {
 		return
 	}
 	q.index = rs.Index
+	c.extendLease(q)
 	c.reads.open = nil
 	c.reads.confirmed = append(c.reads.confirmed, q)
 	c.finishReads()

@@ -117,6 +117,7 @@ const reclaimSteps = 2000
 // turn carries out everything that the inputs so far have led to. An error is
 // final: the replica must not be used any more.
 func (r *replica) turn() error {
+	r.core.now = r.now()
 	r.leases.moved = false
 	for r.err == nil {
 		for r.core.ready() {

@@ -110,6 +110,7 @@ func (w *world) submit(op *simOp) {
 	op.request = op.encode()
 	w.history.waiting[op.request] = op
 	if op.kind == simGet {
+		op.request.byLease = n.cfg.LeaseReads && w.rng.IntN(2) == 0
 		n.replica.core.read(op.request)
 	} else {
 		n.replica.core.write(op.request)

@@ -16,9 +16,15 @@ type simOperator struct {
 	id      uint64 // of the cluster
 }
 
+func (o *simOperator) init(w *world) {
+	if o.waiting == nil {
+		o.w, o.waiting, o.next = w, map[*request]func(error){}, 10
+	}
+}
+
 func (w *world) startOperator() {
 	o := &w.operator
-	o.w, o.waiting, o.next = w, map[*request]func(error){}, 10
+	o.init(w)
 	if w.rng.IntN(2) == 0 {
 		return
 	}

@@ -208,12 +208,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 	snapshotEntries := []uint64{20, 60, 100_000}[w.rng.IntN(3)]
 	catchUp := []uint64{1, 5 + snapshotEntries/2}[w.rng.IntN(2)]
+	leases := w.rng.IntN(2) == 0
 	for _, m := range members {
 		n := &simNode{w: w, id: m.ID, fs: wal.NewMemFS(), slow: w.rng.IntN(3) == 0}
 		n.period = w.between(9*time.Millisecond, 11*time.Millisecond)
 		n.cfg = Config{
 			ID: m.ID, Members: members, SegmentSizeBytes: 8 << 10,
-			SnapshotEntries: snapshotEntries, CatchUpEntries: catchUp,
+			SnapshotEntries: snapshotEntries, CatchUpEntries: catchUp, LeaseReads: leases,
 		}.withDefaults()
 		w.nodes = append(w.nodes, n)
 	}
@@ -365,7 +366,9 @@ func (n *simNode) start() {
 	life := n.life
 	r.background = func(work, done func()) { n.background(life, work, done) }
 	r.complete = w.complete
-	r.now = func() time.Duration { return 0 }
+	// The member's own clock: as fast or slow as its ticks.
+	rate := float64(n.cfg.TickInterval) / float64(n.period)
+	r.now = func() time.Duration { return time.Duration(float64(w.now) * rate) }
 	if n.slow {
 		r.syncTook = time.Second // writes go to the background
 	}

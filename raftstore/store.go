@@ -25,6 +25,8 @@ type Store struct {
 	closed error
 	// leasesNamed counts the lease ids that were chosen here.
 	leasesNamed atomic.Uint64
+	// updates line up the callers of Update.
+	updates updateChains
 }
 
 var _ KV = (*Store)(nil)
@@ -112,29 +114,43 @@ func recycle(r *request) {
 
 // write proposes a request and waits for its outcome.
 func (s *Store) write(ctx context.Context, r *request) (result, error) {
-	if len(r.body) > s.cfg.RequestSizeMax {
-		err := fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
-		recycle(r)
+	if err := s.start(ctx, r); err != nil {
 		return result{}, notApplied(err)
 	}
-	if ctx.Err() != nil {
-		recycle(r)
-		return result{}, notApplied(contextReason(ctx))
+	return s.await(ctx, r)
+}
+
+// start hands a request over. An error means that it was not taken.
+func (s *Store) start(ctx context.Context, r *request) (err error) {
+	switch {
+	case len(r.body) > s.cfg.RequestSizeMax:
+		err = fmt.Errorf("%w: %d bytes, at most %d", ErrRequestTooLarge, len(r.body), s.cfg.RequestSizeMax)
+	case ctx.Err() != nil:
+		err = contextReason(ctx)
+	default:
+		err = s.node.submit(r)
 	}
-	if err := s.node.submit(r); err != nil {
+	if err != nil {
 		recycle(r)
-		return result{}, notApplied(err)
 	}
+	return err
+}
+
+// await waits for the outcome of a request that was started.
+func (s *Store) await(ctx context.Context, r *request) (result, error) {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		var err error
 		if r.claimed.take() {
-			return result{}, notApplied(contextReason(ctx))
+			err = notApplied(contextReason(ctx))
+			return result{err: err}, err
 		}
 		select {
 		case <-r.done: // it was done at the same moment
 		default:
-			return result{}, unknown(contextReason(ctx))
+			err = unknown(contextReason(ctx))
+			return result{err: err}, err
 		}
 	}
 	res := r.result
@@ -147,11 +163,14 @@ func (s *Store) write(ctx context.Context, r *request) (result, error) {
 
 // barrier waits until the local state is as new as every write acknowledged
 // anywhere before the call.
-func (s *Store) barrier(ctx context.Context) error {
+func (s *Store) barrier(ctx context.Context) error { return s.barrierBy(ctx, ReadByQuorum) }
+
+func (s *Store) barrierBy(ctx context.Context, by ReadOption) error {
 	if ctx.Err() != nil {
 		return contextReason(ctx)
 	}
 	r := newRequest(0)
+	r.byLease = by == ReadByLease
 	if err := s.node.submit(r); err != nil {
 		recycle(r)
 		return err
@@ -168,9 +187,9 @@ func (s *Store) barrier(ctx context.Context) error {
 }
 
 // readable waits until a read may be answered from the local state.
-func (s *Store) readable(ctx context.Context, serializable bool) error {
+func (s *Store) readable(ctx context.Context, serializable bool, by ReadOption) error {
 	if !serializable {
-		return s.barrier(ctx)
+		return s.barrierBy(ctx, by)
 	}
 	if ctx.Err() != nil {
 		return contextReason(ctx)
@@ -209,11 +228,15 @@ func (s *Store) DeleteRange(ctx context.Context, d DeleteRequest) (DeleteResult,
 
 // Txn implements KV.
 func (s *Store) Txn(ctx context.Context, t Txn) (TxnResult, error) {
+	return s.txnBy(ctx, t, ReadByQuorum)
+}
+
+func (s *Store) txnBy(ctx context.Context, t Txn, by ReadOption) (TxnResult, error) {
 	if err := mvcc.Validate(&t, s.limits()); err != nil {
 		return TxnResult{}, notApplied(err)
 	}
 	if t.ReadOnly() {
-		if err := s.readable(ctx, serializable(&t)); err != nil {
+		if err := s.readable(ctx, serializable(&t), by); err != nil {
 			return TxnResult{}, notApplied(err)
 		}
 		res, err := s.kv.ApplyReadOnly(&t)
@@ -246,10 +269,14 @@ func serializable(t *Txn) bool {
 
 // Range implements KV.
 func (s *Store) Range(ctx context.Context, o RangeOptions) (RangeResult, error) {
+	return s.rangeBy(ctx, o, ReadByQuorum)
+}
+
+func (s *Store) rangeBy(ctx context.Context, o RangeOptions, by ReadOption) (RangeResult, error) {
 	if err := mvcc.ValidateRange(&o); err != nil {
 		return RangeResult{}, err
 	}
-	if err := s.readable(ctx, o.Serializable); err != nil {
+	if err := s.readable(ctx, o.Serializable, by); err != nil {
 		return RangeResult{}, err
 	}
 	return s.kv.Range(&o)

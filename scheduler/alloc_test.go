@@ -75,3 +75,18 @@ func TestFilterAllocs(t *testing.T) {
 		require.Zero(t, testing.AllocsPerRun(100, func() { s.cycle.filter(n) }))
 	}
 }
+
+// A fork is one piece of memory of one size, and going back to a mark when
+// nothing has changed takes none.
+func TestForkAllocs(t *testing.T) {
+	s := newScheduler(t, uniformCluster(t, 200))
+	snapshot := s.config.Cache.Snapshot()
+	var f *Fork
+	require.Equal(t, 1.0, testing.AllocsPerRun(20, func() { f = snapshot.Fork(s) }))
+	before := f.Mark()
+	require.Zero(t, testing.AllocsPerRun(20, func() {
+		if err := f.Revert(before); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}

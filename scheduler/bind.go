@@ -70,7 +70,9 @@ func (e *BindError) Unwrap() error {
 }
 
 func (e *BindError) fit() *FitError {
-	return &FitError{Pod: e.Pod, NumNodes: 1, Absent: notLookedAt, Rejections: []Rejection{{e.Node, e.Plugin, e.Status}}}
+	out := &FitError{Pod: e.Pod, NumNodes: 1, Absent: notLookedAt}
+	out.rejected.add(&NodeInfo{Name: e.Node}, e.Plugin, e.Status)
+	return out
 }
 
 // Binding takes one pod from its placement to its node:

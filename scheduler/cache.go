@@ -45,6 +45,8 @@ type Cache struct {
 	changes changeLog
 	objects
 
+	// latest is what Snapshot returned last.
+	latest *Snapshot
 	// fork is what makes this the Cache of a Fork; nil otherwise.
 	fork *overlay
 }

@@ -30,9 +30,12 @@ type engine struct {
 	nodes   []*NodeInfo // of the present decision
 	columns map[string]*labelColumn
 	classes map[classID]*class
-	uses    uint64 // of classes, so far
-	decided uint64 // pods placed
-	cells   int    // nodes times classes
+	// sharesMaps: other engines have the same maps.
+	sharesMaps bool
+	mark       *owner
+	uses       uint64 // of classes, so far
+	decided    uint64 // pods placed
+	cells      int    // nodes times classes
 
 	// checked holds every decision against the plain form; for tests.
 	checked bool
@@ -52,32 +55,37 @@ type classID struct {
 const cellsMax = 1 << 21
 
 func newEngine() *engine {
-	return &engine{columns: make(map[string]*labelColumn), classes: make(map[classID]*class)}
+	return &engine{mark: new(owner), columns: make(map[string]*labelColumn), classes: make(map[classID]*class)}
 }
 
 // sync brings the columns up to date.
 func (e *engine) sync(c *Cache) {
 	e.nodes = c.list
 	if len(e.at) == 0 || &e.at[0] != &c.at[0] {
-		clear(e.columns)
-		clear(e.classes)
+		e.columns, e.classes, e.sharesMaps = make(map[string]*labelColumn), make(map[classID]*class), false
 		e.cells = 0
-		e.seen = newBitset(len(e.nodes))
-		e.at = c.at
+		e.seen, e.at = newBitset(len(e.nodes)), c.at
 	} else if e.clock != c.changes.clock && len(e.columns) > 0 {
-		for _, at := range e.changedSince(c, e.cursor, e.clock) {
-			n := e.nodes[at]
-			if n.redefined <= e.clock {
-				continue
-			}
-			for _, col := range e.columns {
-				if col.update(at, n) {
-					e.relabelled = c.changes.clock
-				}
-			}
-		}
+		e.relabel(c)
 	}
 	e.clock, e.cursor = c.changes.clock, c.changes.written
+}
+
+// relabel brings the columns up to date with the nodes that were redefined.
+func (e *engine) relabel(c *Cache) {
+	redefined := slices.DeleteFunc(e.changedSince(c, e.cursor, e.clock), func(at int32) bool {
+		return e.nodes[at].redefined <= e.clock
+	})
+	if len(redefined) == 0 {
+		return
+	}
+	for key, col := range e.columns {
+		if now := col.updated(redefined, e.nodes); now != col {
+			e.ownMaps()
+			e.columns[key] = now
+			e.relabelled = c.changes.clock
+		}
+	}
 }
 
 // changedSince returns the positions of the nodes that changed after the clock
@@ -122,6 +130,7 @@ func (e *engine) column(key string) *labelColumn {
 	col := e.columns[key]
 	if col == nil {
 		col = newLabelColumn(key, e.nodes)
+		e.ownMaps()
 		e.columns[key] = col
 	}
 	return col
@@ -139,11 +148,13 @@ func (e *engine) classOf(c *Cache, profile *profile, p *PodInfo) *class {
 		e.drop(k)
 		k = e.newClass(c, id, p)
 	case k.clock != c.changes.clock:
+		k = e.owned(k)
 		k.cycle.cache, k.cycle.Nodes = c, e.nodes
 		k.follow(e.changedSince(c, k.cursor, k.clock), e.nodes)
 		k.clock, k.cursor = c.changes.clock, c.changes.written
 	}
 	if k != nil {
+		k = e.owned(k)
 		e.uses++
 		k.used = e.uses
 	}
@@ -194,6 +205,7 @@ func (e *engine) makeRoom(cells int) {
 }
 
 func (e *engine) drop(k *class) {
+	e.ownMaps()
 	delete(e.classes, k.id)
 	e.cells -= len(k.local)
 }
@@ -202,7 +214,7 @@ func (e *engine) drop(k *class) {
 func (e *engine) newClass(c *Cache, id classID, p *PodInfo) *class {
 	n := len(e.nodes)
 	k := &class{
-		id: id, pod: p, parts: id.profile.parts, engine: e,
+		id: id, pod: p, parts: id.profile.parts, engine: e, mark: e.mark,
 		cycle: Cycle{Pod: p, Nodes: e.nodes, cache: c, profile: id.profile},
 		local: make([]localCause, n), base: make([]int64, n), taints: make([]int32, n), affinity: make([]int64, n),
 		fits: newBitset(n), best: newBestNodes(n),
@@ -224,6 +236,7 @@ func (e *engine) newClass(c *Cache, id classID, p *PodInfo) *class {
 	}
 	k.retop()
 	k.clock, k.cursor = c.changes.clock, c.changes.written
+	e.ownMaps()
 	e.classes[id] = k
 	e.cells += n
 	return k

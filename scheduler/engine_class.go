@@ -23,6 +23,7 @@ type class struct {
 	pod    *PodInfo // any one of the class
 	parts  *parts
 	engine *engine
+	mark   *owner
 	cycle  Cycle // what plugins see
 	used   uint64
 

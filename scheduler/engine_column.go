@@ -1,9 +1,13 @@
 package scheduler
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // labelColumn is the value of one label on every node, as small numbers: the
-// topology domains of the label's key.
+// topology domains of the label's key. It is immutable; when labels move a new
+// one takes its place.
 //
 //	position   0    1    2    3    4
 //	label      b    a    -    b    ""      zone
@@ -13,8 +17,7 @@ type labelColumn struct {
 	id  []int32 // by position in the scan order
 	of  map[string]int32
 
-	// The positions of domain d are members[first[d]:first[d+1]]. Made when it
-	// is asked for.
+	// The positions of domain d are members[first[d]:first[d+1]].
 	first, members []int32
 }
 
@@ -28,10 +31,11 @@ func newLabelColumn(key string, nodes []*NodeInfo) *labelColumn {
 	for i, n := range nodes {
 		c.id[i] = c.number(n)
 	}
+	c.index()
 	return c
 }
 
-// number returns the domain of a node.
+// number returns the domain of a node, a new one if need be.
 func (c *labelColumn) number(n *NodeInfo) int32 {
 	value, ok := n.Labels.Lookup(c.key)
 	if !ok {
@@ -45,25 +49,21 @@ func (c *labelColumn) number(n *NodeInfo) int32 {
 	return id
 }
 
+// moved says that the node at a position is in another domain now.
+func (c *labelColumn) moved(at int32, n *NodeInfo) bool {
+	value, ok := n.Labels.Lookup(c.key)
+	if !ok {
+		return c.id[at] != absentDomain
+	}
+	id, known := c.of[value]
+	return !known || c.id[at] != id
+}
+
 // domains is one more than the highest domain number.
 func (c *labelColumn) domains() int { return len(c.of) + 1 }
 
-// update follows a node that was redefined and says whether it has moved.
-func (c *labelColumn) update(at int32, n *NodeInfo) bool {
-	id := c.number(n)
-	if id == c.id[at] {
-		return false
-	}
-	c.id[at] = id
-	c.first, c.members = nil, nil
-	return true
-}
-
 // in returns the positions of a domain.
 func (c *labelColumn) in(domain int32) []int32 {
-	if c.first == nil {
-		c.index()
-	}
 	return c.members[c.first[domain]:c.first[domain+1]]
 }
 
@@ -84,14 +84,20 @@ func (c *labelColumn) index() {
 	}
 }
 
-// clone returns a copy that can be updated; the index is shared, since it is
-// replaced, never changed.
-func (c *labelColumn) clone() *labelColumn {
-	out := *c
-	out.id = slices.Clone(c.id)
-	out.of = make(map[string]int32, len(c.of))
-	for k, v := range c.of {
-		out.of[k] = v
+// updated returns the column as it is after the nodes at some positions were
+// redefined: itself if none has moved. Values that no node has any more keep
+// their numbers until there are too many of them.
+func (c *labelColumn) updated(redefined []int32, nodes []*NodeInfo) *labelColumn {
+	if !slices.ContainsFunc(redefined, func(at int32) bool { return c.moved(at, nodes[at]) }) {
+		return c
 	}
-	return &out
+	if len(c.of) > 2*len(nodes)+64 {
+		return newLabelColumn(c.key, nodes)
+	}
+	out := &labelColumn{key: c.key, id: slices.Clone(c.id), of: maps.Clone(c.of)}
+	for _, at := range redefined {
+		out.id[at] = out.number(nodes[at])
+	}
+	out.index()
+	return out
 }

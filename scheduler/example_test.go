@@ -57,7 +57,7 @@ func ExampleScheduler_Schedule() {
 	var fit *scheduler.FitError
 	if errors.As(err, &fit) {
 		fmt.Println(fit.FilterText())
-		for _, r := range fit.Rejections {
+		for r := range fit.Rejections() {
 			fmt.Println(r.Node, r.Plugin, r.Status.Code)
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Scheduler) explainNodes(c *Cycle, narrow narrowing, fit *FitError, out 
 		case Success:
 			s.feasible = append(s.feasible, n)
 		default:
-			fit.reject(n, plugin, v)
+			fit.rejected.add(n, plugin, v)
 		}
 		e := NodeExplanation{Node: n.Name, Status: v, Plugin: plugin}
 		if v.Rejected() {

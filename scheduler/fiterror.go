@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +25,6 @@ type FitError struct {
 	// node was looked at, and PreFilterPlugin its name; "" when none did.
 	PreFilter       Status
 	PreFilterPlugin string
-	// Rejections holds the nodes that were looked at, in scan order.
-	Rejections []Rejection
 	// Absent is the verdict on nodes that were not looked at because PreFilter
 	// narrowed the set. Its code is UnschedulableAndUnresolvable.
 	Absent Status
@@ -35,6 +34,37 @@ type FitError struct {
 	// Nominated is set when preemption found a node for the pod; it is the
 	// node that will have room once Victims are gone.
 	Nominated *Nomination
+
+	// rejected are the nodes that were looked at.
+	rejected rejections
+	// narrowed are the plugins that narrowed the nodes to a few.
+	narrowed []string
+}
+
+// Rejections yields the nodes that were looked at, in scan order.
+func (e *FitError) Rejections() iter.Seq[Rejection] {
+	return func(yield func(Rejection) bool) {
+		for n, v := range e.rejected.all() {
+			if !yield(Rejection{n.Name, v.plugin, v.status}) {
+				return
+			}
+		}
+	}
+}
+
+// RejectedBy returns the names of the plugins that had a part in the failure,
+// sorted: those that rejected a node, the one that rejected the pod outright,
+// and those that left nodes out. What one of them registered for may cure it.
+func (e *FitError) RejectedBy() []string {
+	names := slices.Clone(e.narrowed)
+	if e.PreFilterPlugin != "" {
+		names = append(names, e.PreFilterPlugin)
+	}
+	for v := range e.rejected.counted() {
+		names = append(names, v.plugin)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // notLookedAt is the verdict on a node that no plugin has seen.
@@ -49,7 +79,7 @@ func newFitError(c *Cycle) *FitError {
 func (e *FitError) kept(c *Cycle) *FitError {
 	out := *e
 	out.Pod = c.Pod.Name()
-	out.Rejections = slices.Clone(e.Rejections)
+	out.rejected = e.rejected.clone()
 	return &out
 }
 
@@ -91,12 +121,12 @@ func (e *FitError) FilterText() string {
 // Histogram counts the nodes by reason. A node counts for each of its reasons.
 func (e *FitError) Histogram() map[string]int {
 	counts := make(map[string]int)
-	for i := range e.Rejections {
-		for text := range e.Rejections[i].Status.Texts() {
-			counts[text]++
+	for v, nodes := range e.rejected.counted() {
+		for text := range v.status.Texts() {
+			counts[text] += nodes
 		}
 	}
-	if absent := e.NumNodes - len(e.Rejections); absent > 0 {
+	if absent := e.NumNodes - e.rejected.len; absent > 0 {
 		for text := range e.Absent.Texts() {
 			counts[text] += absent
 		}
@@ -110,9 +140,9 @@ func (e *FitError) NodeStatus(node string) (Status, string) {
 	if e.PreFilterPlugin != "" {
 		return e.PreFilter, e.PreFilterPlugin
 	}
-	for i := range e.Rejections {
-		if e.Rejections[i].Node == node {
-			return e.Rejections[i].Status, e.Rejections[i].Plugin
+	for n, v := range e.rejected.all() {
+		if n.Name == node {
+			return v.status, v.plugin
 		}
 	}
 	return e.Absent, ""

@@ -1,117 +1,314 @@
 package scheduler
 
-// overlay is what makes a Cache the Cache of a fork: it holds what differs from
-// a base, and remembers what it has replaced.
-type overlay struct {
-	base *view
-	// epoch is the present part of the fork's life. NodeInfos of other epochs
-	// are held by the base or by the journal: they must not be changed.
-	epoch uint64
-	// pods is their number.
-	pods    int
-	journal []replaced
-	// ownList: the list of nodes is not the base's.
-	ownList bool
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orchcore/orchcore/qos"
+)
+
+// The ways in which a Fork can be used wrongly or too late.
+var (
+	// ErrMark is returned by Fork.Revert for a Mark of another Fork, or one that
+	// an earlier Revert has undone.
+	ErrMark = errors.New("mark is not one of this fork's any more")
+	// ErrCommitted is returned by the methods of a Fork after its Commit.
+	ErrCommitted = errors.New("fork is committed")
+	// ErrMovedOn is returned by Fork.Commit when the Cache has changed what the
+	// Fork has changed too; as a *ConflictError that says what.
+	ErrMovedOn = errors.New("cluster has changed since the snapshot")
+)
+
+// Fork is a Snapshot that can be changed: a cluster to try things on. It takes
+// the same changes as a Cache and decides as a Scheduler does, and gives the
+// same answers. Making one costs the same whatever the size of the cluster; it
+// holds what differs from the Snapshot.
+//
+// A Fork is for one goroutine at a time. Forks of one Snapshot are independent
+// and may be used at the same time.
+type Fork struct {
+	cache Cache
+	over  overlay
+
+	like      *Scheduler
+	scheduler *Scheduler // made at the first decision
+	start     int
+	pcg       rand.PCG
+	engine    *engine // frozen; nil when there is none to start from
+
+	marks []mark
+	ids   uint64
+	// log is what Commit does to the Cache again.
+	log       []func(*Cache) error
+	committed bool
 }
 
-// replaced is an entry of the journal: what was there before.
-type replaced struct {
-	// list and at are what a new scan order has replaced.
-	dealt   bool
-	ownList bool
-	list    []*NodeInfo
-	at      []int32
-	// node is the entry in Cache.nodes, if there was one.
-	name string
-	had  bool
-	node *NodeInfo
-	// state is the entry in Cache.pods, if name is "".
-	key   podKey
-	state *podState
-}
-
-// noteList records the scan order before a new one is dealt.
-func (o *overlay) noteList(c *Cache) {
-	o.journal = append(o.journal, replaced{dealt: true, ownList: o.ownList, list: c.list, at: c.at})
-	o.ownList = true
-}
-
-// noteNode records the entry of a node before it is replaced.
-func (o *overlay) noteNode(c *Cache, name string) {
-	n, had := c.nodes[name]
-	o.journal = append(o.journal, replaced{name: name, node: n, had: had})
-}
-
-// notePod records the entry of a pod before it is replaced by state.
-func (o *overlay) notePod(c *Cache, key podKey, state *podState) {
-	old, had := c.pods[key]
-	o.journal = append(o.journal, replaced{key: key, state: old, had: had})
-	if c.pod(key) != nil {
-		o.pods--
+// Fork returns a copy of the snapshot that can be changed. It decides like the
+// given Scheduler, as that would now: with its profiles, its place in the
+// rotation over the nodes and its random numbers. nil is the default profile.
+func (s *Snapshot) Fork(like *Scheduler) *Fork {
+	f := &Fork{like: like}
+	f.over = overlay{base: s, epoch: 1, pods: s.pods.len}
+	f.cache.config = s.cache.config
+	f.cache.fork = &f.over
+	f.cache.order, f.cache.list, f.cache.at, f.cache.stale = s.order, s.list, s.at, s.stale
+	f.cache.dirty, f.cache.slots, f.cache.freed = slices.Clip(s.dirty), s.slots, s.freed
+	f.cache.changes, f.cache.objects = s.changes, s.objects
+	if like != nil {
+		like.mu.Lock()
+		f.start, f.pcg = like.start, *like.pcg
+		f.engine = s.engineOf(like)
+		like.mu.Unlock()
 	}
-	if state != nil {
-		o.pods++
-	}
+	return f
 }
 
-// ownNode replaces a node by a copy that may be changed.
-func (o *overlay) ownNode(c *Cache, n *NodeInfo) *NodeInfo {
-	own := n.clone()
-	own.epoch = o.epoch
-	c.setNode(own)
-	o.list(c, own)
-	return own
+// Scheduler returns the scheduler that decides for the fork: to Explain, to
+// DryRunPreemption, or to Schedule without placing. It changes nothing in the
+// fork.
+func (f *Fork) Scheduler() *Scheduler {
+	if f.scheduler == nil {
+		f.scheduler = f.newScheduler()
+	}
+	return f.scheduler
 }
 
-// list puts a copy of a node in its place in the scan order, if it has one.
-func (o *overlay) list(c *Cache, n *NodeInfo) {
-	if int(n.slot) >= len(c.at) {
-		return
-	}
-	at := int(c.at[n.slot])
-	if at >= len(c.list) || c.list[at].Name != n.Name {
-		return
-	}
-	if !o.ownList {
-		c.list, o.ownList = append([]*NodeInfo(nil), c.list...), true
-	}
-	c.list[at] = n
-}
-
-// rewind restores what the journal holds beyond a length, the latest first.
-// Whoever follows the changes of the Cache hears of the nodes: each gets a new
-// generation, in a copy since the one that is put back may be shared.
-func (o *overlay) rewind(c *Cache, to int) {
-	for i := len(o.journal) - 1; i >= to; i-- {
-		r := &o.journal[i]
-		switch {
-		case r.dealt:
-			c.list, c.at, o.ownList = r.list, r.at, r.ownList
-		case r.name != "":
-			o.restoreNode(c, r)
-		case r.had:
-			c.pods[r.key] = r.state
-		default:
-			delete(c.pods, r.key)
+func (f *Fork) newScheduler() *Scheduler {
+	if f.like == nil {
+		s, err := New(Config{Cache: &f.cache})
+		if err != nil {
+			panic("scheduler: the default configuration is invalid: " + err.Error())
 		}
-		*r = replaced{}
+		return s
 	}
-	o.journal = o.journal[:to]
+	s := &Scheduler{config: f.like.config, profiles: f.like.profiles, start: f.start, pcg: &f.pcg}
+	s.config.Cache = &f.cache
+	s.rng = rand.New(s.pcg)
+	if !s.config.Plain {
+		s.engine = newEngine()
+		if f.engine != nil {
+			s.engine = f.engine.fork()
+		}
+	}
+	return s
 }
 
-func (o *overlay) restoreNode(c *Cache, r *replaced) {
-	if r.had {
-		c.nodes[r.name] = r.node
-	} else {
-		delete(c.nodes, r.name)
+// do makes a change, and notes it for Commit.
+func (f *Fork) do(change func(*Cache) error) error {
+	if f.committed {
+		return ErrCommitted
 	}
-	n := c.node(r.name)
-	if n == nil {
-		return
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	if err := change(&f.cache); err != nil {
+		return err
 	}
-	back := *n
-	back.epoch = 0
-	c.nodes[r.name] = &back
-	c.changes.redefined(&back)
-	o.list(c, &back)
+	f.log = append(f.log, change)
+	return nil
 }
+
+// AddNode is Cache.AddNode.
+func (f *Fork) AddNode(node *Node) error {
+	if err := f.cache.checkNode(node); err != nil {
+		return err
+	}
+	return f.do(func(c *Cache) error { return c.addNode(node) })
+}
+
+// AddNodes adds n nodes like template, named after it with numbers that are not
+// taken, each with a hostname label of its own. It returns their names, or an
+// error and has added none.
+func (f *Fork) AddNodes(template *Node, n int) ([]string, error) {
+	if err := f.cache.checkNode(template); err != nil {
+		return nil, err
+	}
+	var names []string
+	before := f.Mark()
+	for number := 0; len(names) < n; number++ {
+		node := *template
+		node.Name = fmt.Sprintf("%s-%d", template.Name, number)
+		if f.cache.node(node.Name) != nil {
+			continue
+		}
+		node.Labels = maps.Clone(template.Labels)
+		if node.Labels == nil {
+			node.Labels = make(map[string]string)
+		}
+		node.Labels[LabelHostname] = node.Name
+		if err := f.AddNode(&node); err != nil {
+			return nil, errors.Join(err, f.Revert(before))
+		}
+		names = append(names, node.Name)
+	}
+	return names, nil
+}
+
+// UpdateNode is Cache.UpdateNode.
+func (f *Fork) UpdateNode(node *Node) error {
+	if err := f.cache.checkNode(node); err != nil {
+		return err
+	}
+	return f.do(func(c *Cache) error { return c.updateNode(node) })
+}
+
+// RemoveNode is Cache.RemoveNode: pods that are still on the node are kept
+// aside.
+func (f *Fork) RemoveNode(name string) error {
+	return f.do(func(c *Cache) error { return c.removeNode(name) })
+}
+
+// AddPod is Cache.AddPod.
+func (f *Fork) AddPod(pod *Pod) error {
+	p, err := f.cache.compileBound(pod)
+	if err != nil {
+		return err
+	}
+	return f.do(func(c *Cache) error { return c.addPod(p) })
+}
+
+// RemovePod removes a pod, bound or assumed.
+func (f *Fork) RemovePod(namespace, name string) error {
+	key := podKey{orDefault(namespace), name}
+	return f.do(func(c *Cache) error { return c.evict(key) })
+}
+
+// evict removes a pod, bound or assumed.
+func (c *Cache) evict(key podKey) error {
+	if state := c.pod(key); state != nil && state.assumed {
+		c.forget(key, state)
+		return nil
+	}
+	return c.removePod(key)
+}
+
+// Assume is Cache.Assume.
+func (f *Fork) Assume(pod *Pod, node string) error {
+	p, err := f.cache.compile(pod)
+	if err != nil {
+		return err
+	}
+	return f.assume(p, node)
+}
+
+func (f *Fork) assume(p *PodInfo, node string) error {
+	return f.do(func(c *Cache) error { return c.assume(p, node) })
+}
+
+// Schedule decides where the pod should run and places it there, assumed. The
+// errors are those of Scheduler.Schedule.
+func (f *Fork) Schedule(pod *Pod) (Placement, error) {
+	p, err := f.cache.compile(pod)
+	if err != nil {
+		return Placement{}, err
+	}
+	return f.SchedulePod(p)
+}
+
+// SchedulePod is Schedule for a pod that is compiled already.
+func (f *Fork) SchedulePod(p *PodInfo) (Placement, error) {
+	if f.committed {
+		return Placement{}, ErrCommitted
+	}
+	placement, err := f.Scheduler().SchedulePod(p)
+	if err != nil {
+		return Placement{}, err
+	}
+	return placement, f.assume(p, placement.Node)
+}
+
+// Outcome is what has become of one of several pods.
+type Outcome struct {
+	Pod       *Pod
+	Placement Placement
+	// Err is nil for a pod that was placed, else as of Schedule.
+	Err error
+}
+
+// ScheduleAll places pods one after the other, in the order given. Pods that
+// cannot be placed do not keep others from being placed.
+func (f *Fork) ScheduleAll(pods []*Pod) []Outcome {
+	out := make([]Outcome, len(pods))
+	for i, pod := range pods {
+		out[i].Pod = pod
+		out[i].Placement, out[i].Err = f.Schedule(pod)
+	}
+	return out
+}
+
+// Preempt places a pod, removing the less important pods that DefaultPreemption
+// chooses if it fits nowhere. The nomination says which those were; it is nil
+// when there were none. When the pod cannot be placed nothing has changed.
+func (f *Fork) Preempt(pod *Pod) (Placement, *Nomination, error) {
+	placement, err := f.Schedule(pod)
+	var unfit *FitError
+	if !errors.As(err, &unfit) || unfit.Nominated == nil {
+		return placement, nil, err
+	}
+	before := f.Mark()
+	for _, victim := range unfit.Nominated.Victims {
+		namespace, name, _ := strings.Cut(victim, "/")
+		if err := f.RemovePod(namespace, name); err != nil {
+			return Placement{}, nil, errors.Join(err, f.Revert(before))
+		}
+	}
+	nominated := *pod
+	nominated.Status.NominatedNodeName = unfit.Nominated.Node
+	if placement, err = f.Schedule(&nominated); err != nil {
+		return Placement{}, nil, errors.Join(err, f.Revert(before))
+	}
+	return placement, unfit.Nominated, nil
+}
+
+// Drain cordons a node and removes the pods that Cache.DrainPlan evicts from
+// it. The steps say what becomes of each pod; if one of them refuses, nothing
+// is changed. The pods evicted are returned as they would be made anew: without
+// a node.
+func (f *Fork) Drain(node string, options qos.DrainOptions, budgets []*qos.Budget, now time.Time) (steps []qos.DrainStep, evicted []*Pod, err error) {
+	if steps, err = f.cache.DrainPlan(node, options, budgets, now); err != nil {
+		return nil, nil, err
+	}
+	if slices.ContainsFunc(steps, func(s qos.DrainStep) bool { return s.Action == qos.DrainRefuse }) {
+		return steps, nil, nil
+	}
+	before := f.Mark()
+	if err := f.UpdateNode(Cordon(f.cache.node(node).Node)); err != nil {
+		return nil, nil, err
+	}
+	for _, step := range steps {
+		if step.Action != qos.DrainEvict {
+			continue
+		}
+		key := podKey{orDefault(step.Pod.Metadata.Namespace), step.Pod.Metadata.Name}
+		pod := f.cache.pod(key).info.Pod
+		if err := f.RemovePod(key.namespace, key.name); err != nil {
+			return nil, nil, errors.Join(err, f.Revert(before))
+		}
+		evicted = append(evicted, unbound(pod))
+	}
+	return steps, evicted, nil
+}
+
+// unbound returns the pod as its controller would make it anew: pending.
+func unbound(pod *Pod) *Pod {
+	p := *pod
+	p.Spec.NodeName = ""
+	p.Status = PodStatus{}
+	p.DeletionTimestamp = nil
+	return &p
+}
+
+// PodNode is Cache.PodNode.
+func (f *Fork) PodNode(namespace, name string) (node string, assumed, ok bool) {
+	return f.cache.PodNode(namespace, name)
+}
+
+// Len is Cache.Len.
+func (f *Fork) Len() (nodes, pods int) { return f.cache.Len() }
+
+// Nodes is Cache.Nodes.
+func (f *Fork) Nodes() []string { return f.cache.Nodes() }

@@ -40,15 +40,20 @@ func (c *Cache) Nominate(pod *Pod, node string) error {
 	if err != nil {
 		return err
 	}
+	return c.nominatePod(p, node)
+}
+
+// nominatePod is Nominate for a pod that is compiled already.
+func (c *Cache) nominatePod(p *PodInfo, node string) error {
 	if node == "" {
 		return &InputError{Object: p.object(), Field: "status.nominatedNodeName", Want: "a node name"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pod(p.key) != nil {
-		return inputError(p, "metadata.name", pod.Name, ErrExists)
+		return inputError(p, "metadata.name", p.Pod.Name, ErrExists)
 	}
-	if len(pod.Spec.SchedulingGates) > 0 {
+	if len(p.Pod.Spec.SchedulingGates) > 0 {
 		c.unnominate(p.key)
 		return nil
 	}

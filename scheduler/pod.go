@@ -45,6 +45,7 @@ type PodInfo struct {
 
 	spread      []spreadConstraint
 	features    []string // node features the pod needs
+	group       string   // the PodGroup it belongs to
 	unsupported *UnsupportedError
 
 	// class is valid if classed.
@@ -100,6 +101,9 @@ func compilePod(pod *Pod) (*PodInfo, error) {
 	p.compileAffinity()
 	p.spread = compileSpread(p)
 	p.features = featuresOf(pod)
+	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+		p.group = *g.PodGroupName
+	}
 	p.unsupported = unsupportedIn(p)
 	p.class, p.classed = classOfPod(p)
 	return p, nil

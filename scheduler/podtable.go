@@ -53,7 +53,7 @@ type podEdit struct {
 // edit begins a new version that is to hold about so many pods.
 func (t *podTable) edit(size int) *podEdit {
 	want := 1 << bits.Len(uint(size/podsPerBucket))
-	if len(t.buckets) < want/2 || len(t.buckets) > 4*want {
+	if len(t.buckets) == 0 || len(t.buckets) < want/2 || len(t.buckets) > 4*want {
 		e := &podEdit{podTable{seed: maphash.MakeSeed(), buckets: make([][]podEntry, want)}, make([]bool, want)}
 		for _, bucket := range t.buckets {
 			for i := range bucket {

@@ -88,9 +88,9 @@ func (pl *defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, S
 				return nil, Status{Code: Failed, Err: fmt.Errorf("preemption: %w", v.Err)}
 			}
 		}
-		inner := FitError{
-			NumNodes: len(c.Nodes), Rejections: rejections,
-			Absent: RejectFinally(ReasonPreemptionUnhelpful),
+		inner := FitError{NumNodes: len(c.Nodes), Absent: RejectFinally(ReasonPreemptionUnhelpful)}
+		for _, r := range rejections {
+			inner.rejected.add(&NodeInfo{Name: r.Node}, r.Plugin, r.Status)
 		}
 		return nil, unhelpful(inner.Error())
 	}
@@ -184,9 +184,9 @@ func (c *Cycle) curable(fit *FitError) []*NodeInfo {
 	}
 	marked := make([]bool, len(c.Nodes))
 	count := 0
-	for i := range fit.Rejections {
-		if r := &fit.Rejections[i]; r.Status.Code == Unschedulable {
-			marked[c.cache.at[c.cache.node(r.Node).slot]] = true
+	for n, v := range fit.rejected.all() {
+		if v.status.Code == Unschedulable {
+			marked[c.cache.at[n.slot]] = true
 			count++
 		}
 	}

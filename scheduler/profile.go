@@ -21,6 +21,8 @@ type profile struct {
 	preBinders  []numbered[PreBinder]
 	binders     []numbered[PluginBinder]
 	parts       *parts // the same for the engine
+	gates       []numbered[PreEnqueuer]
+	hints       []pluginHint
 }
 
 // numbered is a plugin in one of its roles.
@@ -76,6 +78,7 @@ func builtin(p *Profile) ([]Plugin, error) {
 	return []Plugin{
 		nodeUnschedulable{}, nodeName{}, taintToleration{}, affinity, nodePorts{}, fit,
 		volumeRestrictions{}, nodeVolumeLimits{}, volumeBinding{}, volumeZone{}, spread, interPod, dynamicResources{}, preemption, balanced, imageLocality{}, declaredFeatures{},
+		schedulingGates{}, gangScheduling{},
 	}, nil
 }
 
@@ -126,6 +129,7 @@ func (p *profile) enrol(pl Plugin, weight int64) error {
 	roles += role(&p.permitters, pl, number)
 	roles += role(&p.preBinders, pl, number)
 	roles += role(&p.binders, pl, number)
+	roles += role(&p.gates, pl, number)
 	if s, ok := pl.(Score); ok {
 		normalizer, _ := pl.(Normalizer)
 		p.scores = append(p.scores, scorer{number, s, normalizer, weight})
@@ -134,6 +138,7 @@ func (p *profile) enrol(pl Plugin, weight int64) error {
 	if roles == 0 {
 		return configError("Extra", pl.Name(), "a plugin with at least one role")
 	}
+	p.registerHints(pl, number)
 	return nil
 }
 

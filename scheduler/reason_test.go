@@ -42,13 +42,17 @@ func TestStatus(t *testing.T) {
 func TestFitError(t *testing.T) {
 	e := &FitError{
 		Pod: "default/p", NumNodes: 14, Absent: finally("elsewhere"),
-		Rejections: []Rejection{
-			{Node: "a", Plugin: "NodeResourcesFit", Status: Status{Code: Unschedulable, Reasons: ReasonCPU | ReasonTooManyPods}},
-			{Node: "b", Plugin: "NodeResourcesFit", Status: Reject(ReasonCPU)},
-			{Node: "c", Plugin: "TaintToleration", Status: RejectFinally(ReasonTaint)},
-		},
 		PostFilter: "preemption: none.",
 	}
+	want := []Rejection{
+		{Node: "a", Plugin: "NodeResourcesFit", Status: Status{Code: Unschedulable, Reasons: ReasonCPU | ReasonTooManyPods}},
+		{Node: "b", Plugin: "NodeResourcesFit", Status: Reject(ReasonCPU)},
+		{Node: "c", Plugin: "TaintToleration", Status: RejectFinally(ReasonTaint)},
+	}
+	for _, r := range want {
+		e.rejected.add(&NodeInfo{Name: r.Node}, r.Plugin, r.Status)
+	}
+	require.Equal(t, want, slices.Collect(e.Rejections()))
 	require.Equal(t, map[string]int{
 		"Insufficient cpu": 2, "Too many pods": 1, "node(s) had untolerated taint(s)": 1, "elsewhere": 11,
 	}, e.Histogram())

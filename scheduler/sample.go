@@ -51,7 +51,7 @@ func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
 		case v.Code == Failed:
 			return v.Err
 		case v.Code != Success:
-			e.reject(n, plugin, v)
+			e.rejected.add(n, plugin, v)
 		case len(s.feasible) == want:
 			return nil
 		default:
@@ -59,14 +59,4 @@ func (s *Scheduler) scan(c *Cycle, nodes []*NodeInfo, e *FitError) error {
 		}
 	}
 	return nil
-}
-
-// reject records a verdict, in place of an earlier one on the same node.
-func (e *FitError) reject(n *NodeInfo, plugin string, v Status) {
-	r := Rejection{n.Name, plugin, v}
-	if len(e.Rejections) > 0 && e.Rejections[0].Node == n.Name {
-		e.Rejections[0] = r
-		return
-	}
-	e.Rejections = append(e.Rejections, r)
 }

@@ -139,6 +139,21 @@ func (s *Scheduler) SchedulePodInto(p *PodInfo, out *Placement) error {
 // profileOf finds the profile for the pod, and refuses what cannot be
 // scheduled at all.
 func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
+	profile, err := s.profileNamed(p)
+	if err != nil {
+		return nil, err
+	}
+	if p.unsupported != nil {
+		return nil, p.unsupported
+	}
+	if e := gatedError(p); e != nil {
+		return nil, e
+	}
+	return profile, nil
+}
+
+// profileNamed finds the profile that the pod's schedulerName names.
+func (s *Scheduler) profileNamed(p *PodInfo) (*profile, error) {
 	name := p.Pod.Spec.SchedulerName
 	if name == "" {
 		name = DefaultSchedulerName
@@ -147,17 +162,21 @@ func (s *Scheduler) profileOf(p *PodInfo) (*profile, error) {
 	if profile == nil {
 		return nil, &InputError{Object: p.object(), Field: "spec.schedulerName", Value: name, Want: "the name of a profile"}
 	}
-	if p.unsupported != nil {
-		return nil, p.unsupported
-	}
-	if gates := p.Pod.Spec.SchedulingGates; len(gates) > 0 {
-		e := &GatedError{Pod: p.Name()}
-		for _, g := range gates {
-			e.Gates = append(e.Gates, g.Name)
-		}
-		return nil, e
-	}
 	return profile, nil
+}
+
+// gatedError returns the error about the pod's scheduling gates, nil when it
+// has none.
+func gatedError(p *PodInfo) *GatedError {
+	gates := p.Pod.Spec.SchedulingGates
+	if len(gates) == 0 {
+		return nil
+	}
+	e := &GatedError{Pod: p.Name()}
+	for _, g := range gates {
+		e.Gates = append(e.Gates, g.Name)
+	}
+	return e
 }
 
 // run is one cycle: narrow, filter, score, choose.
@@ -173,7 +192,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 	}
 	out := Placement{
 		Feasible:  len(s.feasible),
-		Evaluated: len(s.feasible) + len(fit.Rejections),
+		Evaluated: len(s.feasible) + fit.rejected.len,
 		Nominated: nominated,
 	}
 	if len(s.feasible) == 1 {
@@ -194,7 +213,7 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 // when nodes are found; it is overwritten by the next cycle.
 func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err error) {
 	s.feasible = s.feasible[:0]
-	s.fit = FitError{NumNodes: len(c.Nodes), Absent: notLookedAt, Rejections: s.fit.Rejections[:0]}
+	s.fit = FitError{NumNodes: len(c.Nodes), Absent: notLookedAt, rejected: s.fit.rejected.reset()}
 	fit = &s.fit
 	narrow := c.preFilter()
 	if narrow.verdict.Code == Failed {
@@ -202,6 +221,7 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	}
 	if narrow.verdict.Rejected() {
 		fit.PreFilter, fit.PreFilterPlugin = narrow.verdict, narrow.plugin
+		fit.narrowed = narrow.by
 		return fit, false, nil
 	}
 	if s.tryNominated(c, &narrow, fit) {
@@ -210,10 +230,11 @@ func (s *Scheduler) feasibleNodes(c *Cycle) (fit *FitError, nominated bool, err 
 	nodes := c.Nodes
 	if narrow.only != nil {
 		nodes = named(c.Nodes, narrow.only)
+		fit.narrowed = narrow.by
 		fit.Absent = absentVerdict(narrow.by)
 	}
 	err = s.scan(c, nodes, fit)
-	s.start = (s.start + len(s.feasible) + len(fit.Rejections)) % len(c.Nodes)
+	s.start = (s.start + len(s.feasible) + fit.rejected.len) % len(c.Nodes)
 	return fit, false, err
 }
 
@@ -231,7 +252,7 @@ func (s *Scheduler) tryNominated(c *Cycle, narrow *narrowing, fit *FitError) boo
 	}
 	v, plugin := c.filter(n)
 	if v.Rejected() {
-		fit.reject(n, plugin, v)
+		fit.rejected.add(n, plugin, v)
 		if !slices.Contains(narrow.by, plugin) {
 			narrow.by = append(narrow.by, plugin)
 			slices.Sort(narrow.by)

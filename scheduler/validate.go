@@ -41,6 +41,9 @@ func ValidatePod(p *Pod) error {
 			v.fault(fmt.Sprintf("spec.schedulingGates[%d].name", i), "", "a name")
 		}
 	}
+	if g := spec.SchedulingGroup; g != nil && (g.PodGroupName == nil || *g.PodGroupName == "") {
+		v.fault("spec.schedulingGroup.podGroupName", "", "a name")
+	}
 	return v.err()
 }
 

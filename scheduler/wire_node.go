@@ -20,6 +20,14 @@ type NodeStatus struct {
 	Allocatable      resource.List    `json:"allocatable,omitempty"`
 	Images           []ContainerImage `json:"images,omitempty"`
 	DeclaredFeatures []string         `json:"declaredFeatures,omitempty"`
+	Conditions       []NodeCondition  `json:"conditions,omitempty"`
+}
+
+// NodeCondition is one condition of a node. No built-in plugin reads it; its
+// changes are events.
+type NodeCondition struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`
 }
 
 // ContainerImage is an image that the node has, under one or more names.

@@ -42,6 +42,7 @@ type PodSpec struct {
 	ResourceClaims            []PodResourceClaim         `json:"resourceClaims,omitempty"`
 	HostNetwork               bool                       `json:"hostNetwork,omitempty"`
 	HostUsers                 *bool                      `json:"hostUsers,omitempty"`
+	SchedulingGroup           *PodSchedulingGroup        `json:"schedulingGroup,omitempty"`
 }
 
 // PodStatus is what has become of the pod.

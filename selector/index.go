@@ -238,10 +238,25 @@ func (x *Index[K]) present() *view[K] {
 	return x.shared
 }
 
-// Select yields the objects that s matches, from a Snapshot taken now. To go
-// through a large result, range over Select of a Snapshot, which the compiler
-// can put in line.
-func (x *Index[K]) Select(s Selector) iter.Seq[K] { return x.Snapshot().Select(s) }
+// Select yields the objects that s matches. Each loop over it goes through a
+// Snapshot taken when the loop starts, in the order of Snapshot.Select.
+//
+// This and Snapshot.Select are written out so that the compiler can put the
+// iterator, and the body of a loop over it, in line: then a large result costs
+// no call per object.
+func (x *Index[K]) Select(s Selector) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		var c cursor[K]
+		c.start(x.present(), s)
+		for c.next() {
+			for w := c.word; w != 0; w &= w - 1 {
+				if !yield(c.keys[bits.TrailingZeros64(w)&63]) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Count returns how many objects s matches. It excludes writers meanwhile, and
 // unlike Select does not make the next write copy anything.
@@ -268,9 +283,6 @@ func (s Snapshot[K]) Count(selector Selector) int {
 
 // Select yields the objects that the selector matches. The order is that of
 // their numbers: the order of first addition, with freed places reused.
-//
-// The iterator is written so that the compiler can put it, and the body of a
-// loop over it, in line: then a large result costs no call per object.
 func (s Snapshot[K]) Select(selector Selector) iter.Seq[K] {
 	return func(yield func(K) bool) {
 		var c cursor[K]

@@ -238,3 +238,17 @@ func TestIndexReadersAndWriters(t *testing.T) {
 	wg.Wait()
 	faults.Range(func(k, _ any) bool { t.Error(k); return true })
 }
+
+// An iterator of the index is a query: each loop over it sees the present.
+func TestIndexSelectIsLive(t *testing.T) {
+	var x Index[string]
+	x.Set("a", NewLabels(map[string]string{"k": "v"}))
+	live, frozen := x.Select(MustParse("k=v")), x.Snapshot().Select(MustParse("k=v"))
+	x.Set("b", NewLabels(map[string]string{"k": "v"}))
+	require.Equal(t, []string{"a", "b"}, slices.Collect(live))
+	require.Equal(t, []string{"a"}, slices.Collect(frozen))
+	for range live { // writing in the loop neither deadlocks nor shows
+		x.Set("c", NewLabels(map[string]string{"k": "v"}))
+	}
+	require.Equal(t, []string{"a", "b", "c"}, slices.Collect(live))
+}

@@ -7,8 +7,9 @@
 // It lists the objects that the selector matches, tells with -why which
 // requirement an object fails, and shows controllers whose selectors overlap:
 // with an example of a pod that both would claim, and the pods that both claim
-// now. Without -f it looks at a small shop of its own. Exit status 2 means that
-// the input was not understood.
+// now. The input is JSON or YAML, lists or single objects, one document or many.
+// Without -f it looks at a small shop of its own. Exit status 2 means that the
+// input was not understood: the message names file, document, field and value.
 package main
 
 import (
@@ -40,7 +41,7 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("labels", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	file := flags.String("f", "", "a List as kubectl get -o json prints it; - reads standard input")
+	file := flags.String("f", "", "objects and lists in JSON or YAML, such as kubectl get -o json prints; - reads standard input")
 	text := flags.String("l", "", "selector: list what it matches")
 	why := flags.String("why", "", "NAME or NAMESPACE/NAME: explain why the selector does not match it")
 	if err := flags.Parse(args); err != nil {
@@ -83,7 +84,6 @@ type object struct {
 	Spec struct {
 		Selector json.RawMessage `json:"selector"`
 	} `json:"spec"`
-	Items *[]json.RawMessage `json:"items"`
 
 	labels   selector.Labels
 	selector selector.Selector // of pods; Nothing for what selects none
@@ -107,42 +107,10 @@ type cluster struct {
 	bySelect map[string]*selector.Registry[*object]
 }
 
-func load(file string, stdin io.Reader) (*cluster, error) {
-	data, name := shop, "the built-in shop"
-	var err error
-	switch file {
-	case "":
-	case "-":
-		name = "standard input"
-		data, err = io.ReadAll(stdin)
-	default:
-		name = file
-		data, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var list object
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	items := []json.RawMessage{data}
-	if list.Items != nil {
-		items = *list.Items
-	}
-	c := &cluster{bySelect: make(map[string]*selector.Registry[*object])}
-	for i, item := range items {
-		if err := c.add(item); err != nil {
-			return nil, fmt.Errorf("%s: items[%d]: %w", name, i, err)
-		}
-	}
-	return c, nil
-}
-
 func (c *cluster) add(data []byte) error {
 	o := new(object)
 	if err := json.Unmarshal(data, o); err != nil {
-		return err
+		return placed(data, err)
 	}
 	if o.Kind == "" || o.Metadata.Name == "" {
 		return fmt.Errorf("kind %q, metadata.name %q: want both", o.Kind, o.Metadata.Name)
@@ -172,7 +140,7 @@ func podSelector(o *object) (selector.Selector, error) {
 		var labels map[string]string
 		if len(o.Spec.Selector) > 0 {
 			if err := json.Unmarshal(o.Spec.Selector, &labels); err != nil {
-				return selector.Nothing(), err
+				return selector.Nothing(), placed(o.Spec.Selector, err)
 			}
 		}
 		if len(labels) == 0 {
@@ -183,7 +151,7 @@ func podSelector(o *object) (selector.Selector, error) {
 		var ls *selector.LabelSelector
 		if len(o.Spec.Selector) > 0 {
 			if err := json.Unmarshal(o.Spec.Selector, &ls); err != nil {
-				return selector.Nothing(), err
+				return selector.Nothing(), placed(o.Spec.Selector, err)
 			}
 		}
 		return selector.Compile(ls)

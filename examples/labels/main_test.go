@@ -49,18 +49,41 @@ func TestOwnersShareTheirPods(t *testing.T) {
 	require.Contains(t, out, "they select the same pods")
 }
 
+func TestYAMLAndManyDocuments(t *testing.T) {
+	const web = `{"kind":"Pod","metadata":{"name":"a","labels":{"app":"web"}}}`
+	for name, input := range map[string]string{
+		"yaml":          "# two\n---\nkind: Pod\nmetadata:\n  name: a\n  labels: {app: web}\n---\n\n--- # last\nkind: List\nitems:\n- kind: Pod\n  metadata: {name: b, labels: {app: web}}\n",
+		"crlf":          "kind: Pod\r\nmetadata:\r\n  name: a\r\n  labels: {app: web}\r\n---\r\nkind: Pod\r\nmetadata: {name: b, labels: {app: web}}\r\n---\r\nnull\r\n",
+		"flow":          "--- {kind: Pod, metadata: {name: a, labels: {app: web}}}\n--- {kind: Pod, metadata: {name: b, labels: {app: web}}}",
+		"json and json": web + "\n" + web,
+		"byte order":    "\xef\xbb\xbf" + web + web,
+	} {
+		out, err := output(t, input, "-f", "-", "-l", "app=web")
+		require.NoError(t, err, name)
+		require.Contains(t, out, `"app=web" matches 2 of 2 objects`, name)
+	}
+}
+
 func TestBadInputNamesThePlace(t *testing.T) {
 	for input, want := range map[string]string{
-		`x`:                          "standard input: invalid character 'x'",
-		`{"items":[3]}`:              "items[0]: json: cannot unmarshal number",
+		`x`:                          "standard input: document 1: string \"x\": want an object",
+		`{"items":[3]}`:              "standard input: document 1: items[0]: number 3: want an object",
+		`{} {`:                       "standard input: document 2: near byte",
 		`{"items":[{"kind":"Pod"}]}`: `items[0]: kind "Pod", metadata.name ""`,
+		`{"items":{}}`:               `document 1: items: object: want a list`,
 		`{"items":[{"kind":"Deployment","metadata":{"name":"x"},"spec":{"selector":{"matchLabels":{"-":"b"}}}}]}`: `deployment/x: spec.selector: key: Invalid value: "-"`,
-		`{"items":[{"kind":"Service","metadata":{"name":"x"},"spec":{"selector":[]}}]}`:                           `service/x: spec.selector: json: cannot unmarshal array`,
+		`{"items":[{"kind":"Service","metadata":{"name":"x"},"spec":{"selector":[]}}]}`:                           `service/x: spec.selector: array: want an object`,
+		"kind: Pod\nmetadata: {name: a}\n---\nkind: Pod\nmetadata:\n  name: b\n  labels:\n    version: 12\n":      `standard input: document 2: metadata.labels`,
+		"kind: Pod\n---\nkind: [": `standard input: document 2: yaml: line`,
+		"kind: Pod\nkind: Pod\n":  `document 1: `,
+		"kind: \xff":              `standard input: want UTF-8`,
 	} {
 		_, err := output(t, input, "-f", "-")
-		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want, input)
 	}
-	_, err := output(t, "", "-l", "a in")
+	_, err := output(t, "kind: Pod\nmetadata: {name: b, labels: {version: 12}}\n", "-f", "-")
+	require.ErrorContains(t, err, "number 12: want a string")
+	_, err = output(t, "", "-l", "a in")
 	require.ErrorContains(t, err, "offset 4")
 	_, err = output(t, "", "-f", "no such file")
 	require.ErrorIs(t, err, os.ErrNotExist)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/orchcore/orchcore/proxyrules"
+	"github.com/orchcore/orchcore/proxyrules/nftwatch"
 )
 
 // live builds a node with two pods and a client in network namespaces, loads
@@ -33,13 +34,11 @@ func live(w io.Writer, mode proxyrules.Mode) error {
 	if err := l.build(); err != nil {
 		return err
 	}
-	if err := l.load(l.rules.AppendNFT, func(dst []byte) []byte {
-		return l.rules.AppendIPTablesJumps(l.rules.AppendIPTables(dst))
-	}); err != nil {
+	if err := l.loadAll(); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "node 192.168.0.2 with pods b1 10.0.1.10 and b2 10.0.2.10, client 192.168.0.100; %s rules of %d service ports loaded\n\n", mode, len(l.rules.Policies()))
-	fmt.Fprintf(w, "%-8s %-34s %-30s %s\n", "from", "flow", "Trace says", "the kernel did")
+	fmt.Fprintf(w, "%-8s %-34s %-44s %s\n", "from", "flow", "Trace says", "the kernel did")
 	differs := 0
 	for _, p := range l.probes() {
 		same, err := l.probe(p)
@@ -50,11 +49,16 @@ func live(w io.Writer, mode proxyrules.Mode) error {
 			differs++
 		}
 	}
-	moved, err := l.removeBackend()
-	if err != nil {
-		return err
+	for _, step := range []func() (bool, error){l.removeBackend, l.vandal} {
+		same, err := step()
+		if err != nil {
+			return err
+		}
+		if !same {
+			differs++
+		}
 	}
-	if differs > 0 || !moved {
+	if differs > 0 {
 		return errDiffers
 	}
 	fmt.Fprintln(w, "\nthe kernel did what Trace says, every time")
@@ -82,6 +86,8 @@ type demo struct {
 	rules   *proxyrules.RuleSet
 	hosts   map[string]*host
 	closers []io.Closer
+	watch   *nftwatch.Watch // nft only
+	guard   proxyrules.Guard
 }
 
 func (l *demo) close() {
@@ -153,6 +159,76 @@ func (l *demo) network() error {
 	return err
 }
 
+// loadAll loads the rules as a whole.
+func (l *demo) loadAll() error {
+	if l.mode == proxyrules.NFTables {
+		if err := l.openWatch(); err != nil {
+			return err
+		}
+	}
+	err := l.load(l.rules.AppendNFT, func(dst []byte) []byte {
+		return l.rules.AppendIPTablesJumps(l.rules.AppendIPTables(dst))
+	})
+	return errors.Join(err, l.note((*proxyrules.Guard).Loaded))
+}
+
+func (l *demo) openWatch() (err error) {
+	if l.watch != nil {
+		return nil
+	}
+	l.hosts["node"].do(func() { l.watch, err = nftwatch.Open(l.config.Family) })
+	if err == nil {
+		l.closers = append(l.closers, l.watch)
+		_, err = l.intact()
+	}
+	return err
+}
+
+// note tells the guard what was done.
+func (l *demo) note(what func(*proxyrules.Guard, proxyrules.Observation)) error {
+	if l.watch == nil {
+		return nil
+	}
+	seen, err := l.watch.Observe()
+	what(&l.guard, seen)
+	return err
+}
+
+// intact asks the guard whether the kernel has our rules.
+func (l *demo) intact() (bool, error) {
+	seen, err := l.watch.Observe()
+	return err == nil && l.guard.Intact(seen), err
+}
+
+// vandal plays somebody else who changes rules: their own, and then ours.
+func (l *demo) vandal() (bool, error) {
+	if l.watch == nil {
+		return true, nil // iptables rules have no guard
+	}
+	fmt.Fprintln(l.w, "\nsomebody else changes rules; what the guard says without listing ours:")
+	for _, command := range []string{"nft add table ip theirs", "nft flush chain ip kube-proxy services"} {
+		before := l.guard
+		if err := l.hosts["node"].run(command, nil); err != nil {
+			return false, err
+		}
+		ok, err := l.intact()
+		if err != nil {
+			return false, err
+		}
+		fmt.Fprintf(l.w, "  %-40s intact: %t\n", command, ok)
+		if ours := strings.Contains(command, "kube-proxy"); ok == ours || before == l.guard {
+			return false, nil
+		}
+	}
+	if err := l.loadAll(); err != nil {
+		return false, err
+	}
+	fmt.Fprintln(l.w, "loaded again:")
+	same, err := l.probe(probe{"client", "192.168.0.100", "172.30.0.10:80"})
+	ok, watchErr := l.intact()
+	return same && ok, errors.Join(err, watchErr)
+}
+
 // load gives one of the texts to the node's kernel.
 func (l *demo) load(nft, iptables func([]byte) []byte) error {
 	if l.mode == proxyrules.NFTables {
@@ -186,32 +262,45 @@ func (l *demo) probe(p probe) (same bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	says, want := t.Verdict.String(), map[string]bool{t.Verdict.String(): true}
-	if t.Verdict == proxyrules.DNAT {
-		want = map[string]bool{}
-		for _, c := range t.Choices {
-			want[l.pod(c.Backend.Address)] = true
-		}
-		says += " to " + strings.Join(slices.Sorted(maps.Keys(want)), ", ")
-		if t.Masquerade {
-			says += ", masqueraded"
-		}
-	}
+	says, want := l.expected(t)
 	got := l.hosts[p.from].count(src, dst, t.Verdict == proxyrules.DNAT)
 	seen := map[string]bool{}
 	var did []string
 	for _, k := range slices.Sorted(maps.Keys(got)) {
-		name, _, _ := strings.Cut(k, " ")
+		name, source, answered := strings.Cut(k, " seeing ")
+		if answered && source != p.src {
+			name += " (masqueraded)"
+		}
+		what := k
+		if t.Verdict == proxyrules.Accept && k == "DROP" {
+			name, what = "ACCEPT", "no answer" // nobody has the address
+		}
 		seen[name] = true
-		did = append(did, fmt.Sprintf("%s ×%d", k, got[k]))
+		did = append(did, fmt.Sprintf("%s ×%d", what, got[k]))
 	}
-	same = maps.Equal(want, seen) || t.Verdict == proxyrules.Accept && seen["DROP"]
+	same = maps.Equal(want, seen)
 	mark := ""
 	if !same {
 		mark = "   ← DIFFERS"
 	}
-	_, err = fmt.Fprintf(l.w, "%-8s %-34s %-30s %s%s\n", p.from, p.src+" → "+p.dst, says, strings.Join(did, ", "), mark)
+	_, err = fmt.Fprintf(l.w, "%-8s %-34s %-44s %s%s\n", p.from, p.src+" → "+p.dst, says, strings.Join(did, ", "), mark)
 	return same, err
+}
+
+// expected is a trace in a few words, and the ends that it leads to.
+func (l *demo) expected(t proxyrules.Trace) (says string, ends map[string]bool) {
+	if t.Verdict != proxyrules.DNAT {
+		return t.Verdict.String(), map[string]bool{t.Verdict.String(): true}
+	}
+	ends = map[string]bool{}
+	for _, c := range t.Choices {
+		end := l.pod(c.Backend.Address)
+		if c.Masquerade {
+			end += " (masqueraded)"
+		}
+		ends[end] = true
+	}
+	return "DNAT to " + strings.Join(slices.Sorted(maps.Keys(ends)), ", "), ends
 }
 
 func (l *demo) pod(a netip.AddrPort) string {
@@ -247,7 +336,7 @@ func (l *demo) removeBackend() (bool, error) {
 	if l.mode == proxyrules.NFTables {
 		fmt.Fprintf(l.w, "%s", u.AppendNFT(nil))
 	}
-	if err := l.load(u.AppendNFT, u.AppendIPTables); err != nil {
+	if err := errors.Join(l.load(u.AppendNFT, u.AppendIPTables), l.note((*proxyrules.Guard).Updated)); err != nil {
 		return false, err
 	}
 	l.rules = next

@@ -68,5 +68,22 @@ func (a *Amounts) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*a = AmountsOf(l)
+	for i := range *a {
+		(*a)[i].Name = interned((*a)[i].Name)
+	}
 	return nil
+}
+
+// interned returns the program's own copy of a usual name, so that decoded
+// objects share it and comparing it with the constant ends at the pointer.
+func interned(name string) string {
+	switch name {
+	case "cpu":
+		return "cpu"
+	case "memory":
+		return "memory"
+	case "ephemeral-storage":
+		return "ephemeral-storage"
+	}
+	return name
 }

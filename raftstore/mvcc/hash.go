@@ -19,6 +19,7 @@ const (
 	hashLeaseRevoke
 	hashCompact
 	hashKeyState
+	hashAdvance
 	hashLeaseCheckpoint
 )
 

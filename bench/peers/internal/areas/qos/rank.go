@@ -56,7 +56,13 @@ func compareRank(c nodeCase, rec *compare.Record) {
 			rank(ordered, stats)
 			rec.Text(part, fmt.Sprintf("%v: %s", signal, names(ordered)), fmt.Sprintf("%s: %s", namesOf(candidates, ours), problem))
 		}
+		if once := qos.RankPods(n.ourPods, &n.ours, signal, c.Layout); !slices.Equal(ours, once) {
+			rec.Text(part, namesOf(candidates, ours), "RankPods: "+namesOf(candidates, once))
+		}
 		first := qos.First(candidates, signal, c.Layout)
+		if once := qos.FirstPod(n.ourPods, &n.ours, signal, c.Layout); first != once {
+			rec.Text(part, fmt.Sprint("First: ", first), fmt.Sprint("FirstPod: ", once))
+		}
 		want := slices.IndexFunc(ours, func(i int) bool { return !candidates[i].Critical })
 		if want >= 0 && ours[want] != first || want < 0 && first >= 0 {
 			rec.Text(part, fmt.Sprint("first by the full order: ", want), fmt.Sprint("First: ", first))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	evictionapi "k8s.io/kubernetes/pkg/kubelet/eviction/api"
 
@@ -15,7 +16,9 @@ import (
 
 // rankRows measure the order of eviction of many pods. Upstream sorts pods by
 // looking up statistics and adding up requests in each comparison. Ours
-// compiles pods once, as an evictor does; rows "from-pods" count that too.
+// compiles pods once, as an evictor does; rows "from-pods" count that too, and
+// in rows "shuffled" the statistics are in another order than the pods, as a
+// kubelet gives them: that is other memory to wait for.
 func rankRows() []measure.Row {
 	const pods = 10000
 	return []measure.Row{
@@ -24,7 +27,11 @@ func rankRows() []measure.Row {
 		rankRow(fmt.Sprintf("rank/disk/pods=%d/order", pods), pods, qos.NodeFSAvailable, orderOnly),
 		rankRow(fmt.Sprintf("rank/disk/pods=%d/first", pods), pods, qos.NodeFSAvailable, firstOnly),
 		rankRow(fmt.Sprintf("rank/memory/pods=%d/order/from-pods", pods), pods, qos.MemoryAvailable, fromPods),
+		rankRow(fmt.Sprintf("rank/memory/pods=%d/first/from-pods", pods), pods, qos.MemoryAvailable, firstFromPods),
 		rankRow(fmt.Sprintf("rank/disk/pods=%d/order/from-pods", pods), pods, qos.NodeFSAvailable, fromPods),
+		rankRow(fmt.Sprintf("rank/disk/pods=%d/first/from-pods", pods), pods, qos.NodeFSAvailable, firstFromPods),
+		rankRow(fmt.Sprintf("rank/memory/pods=%d/order/from-pods/shuffled", pods), pods, qos.MemoryAvailable, fromPods),
+		rankRow(fmt.Sprintf("rank/disk/pods=%d/order/from-pods/shuffled", pods), pods, qos.NodeFSAvailable, fromPods),
 		rankRow("rank/memory/pods=250/order", 250, qos.MemoryAvailable, orderOnly),
 	}
 }
@@ -45,12 +52,17 @@ func firstOnly(_ []*qos.Pod, _ *qos.Summary, compiled []qos.Candidate, signal qo
 var victim [1]int
 
 func fromPods(pods []*qos.Pod, s *qos.Summary, _ []qos.Candidate, signal qos.Signal) []int {
-	return qos.Rank(qos.Candidates(pods, s), signal, qos.Layout{})
+	return qos.RankPods(pods, s, signal, qos.Layout{})
+}
+
+func firstFromPods(pods []*qos.Pod, s *qos.Summary, _ []qos.Candidate, signal qos.Signal) []int {
+	victim[0] = qos.FirstPod(pods, s, signal, qos.Layout{})
+	return victim[:]
 }
 
 func rankRow(name string, count int, signal qos.Signal, kind rankKind) measure.Row {
 	return measure.Row{Name: name, Unit: "ns/op", Open: func() (*measure.Pair, error) {
-		c, err := manyPods(count)
+		c, err := manyPods(count, strings.HasSuffix(name, "/shuffled"))
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +109,7 @@ func sameOrder(compiled []qos.Candidate, ours []int, peer []*v1.Pod, signal qos.
 
 // manyPods makes plain pods: two containers with requests, an emptyDir and a
 // configMap, all statistics there.
-func manyPods(count int) (nodeCase, error) {
+func manyPods(count int, shuffled bool) (nodeCase, error) {
 	r := rand.New(rand.NewPCG(uint64(count), 1))
 	var c nodeCase
 	var stats []any
@@ -117,6 +129,9 @@ func manyPods(count int) (nodeCase, error) {
 		stats = append(stats, tree{"podRef": tree{"uid": uid}, "memory": tree{"workingSetBytes": r.IntN(1 << 30)}, "containers": used,
 			"volume":        []any{tree{"name": "v0", "usedBytes": r.IntN(16 << 20), "inodesUsed": r.IntN(100)}, tree{"name": "v1", "usedBytes": 4096, "inodesUsed": 3}},
 			"process_stats": tree{"process_count": r.IntN(100)}})
+	}
+	if shuffled {
+		r.Shuffle(count, func(i, j int) { stats[i], stats[j] = stats[j], stats[i] })
 	}
 	c.Summary = raw(tree{"pods": stats})
 	return c, nil

@@ -21,7 +21,8 @@ func Ratios() measure.Area {
 	rows = append(rows,
 		row("get-linearizable/clients=64", direct, "gets/s", getLoad(64)),
 		row("range/keys=1000", client, "ranges/s", rangeLoad(1000)),
-		row("cas/clients=64", client, "swaps/s", swapLoad(64)),
+		updateRow(64),
+		row("swap/clients=64", client, "swaps/s", swapLoad(64)),
 		row("watch/watchers=1000", client, "events/s", watchLoad(1000)),
 		restartRow(1_000_000),
 		worstPutRow(1_000_000),
@@ -256,7 +257,8 @@ func rangeLoad(keys int) load {
 	}
 }
 
-// swapLoad is all clients swapping one key: each tries with what it last saw.
+// swapLoad is all clients swapping one key by bare compare-and-swap: each tries with
+// what it last saw.
 func swapLoad(clients int) load {
 	key, value := []byte("contended"), make([]byte, valueBytes)
 	return load{

@@ -17,6 +17,7 @@ func TestRatios(t *testing.T) {
 	sampleTime = 100 * time.Millisecond
 	for _, r := range []measure.Row{
 		row("put/clients=8", direct, "puts/s", putLoad(8)),
+		updateRow(8),
 		row("watch/watchers=20", client, "events/s", watchLoad(20)),
 	} {
 		t.Run(r.Name, func(t *testing.T) {

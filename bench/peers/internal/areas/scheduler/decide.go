@@ -22,6 +22,8 @@ type bench struct {
 	unvalidated bool
 
 	upstream *upstream.Scheduler
+
+	hintSeen func(plugin, answer string) // hears what upstream's hints say
 }
 
 // judge compares one decision about a pod. The error is one of the bench, not of

@@ -38,7 +38,7 @@ func Parity() compare.Area {
 		Name: "scheduler",
 		Doc:  "scheduler/doc.go",
 		Suites: []compare.Suite{
-			decisions(all()), truncated(&bench{}), volumes(all()), histories(all()),
+			decisions(all()), truncated(&bench{}), volumes(all()), histories(all()), queues(all()),
 			odd(&bench{percent: 100, unvalidated: true}),
 		},
 	}
