@@ -90,3 +90,37 @@ func TestForkAllocs(t *testing.T) {
 		}
 	}))
 }
+
+// Once the Scheduler has seen pods of a kind, placing the next one allocates
+// nothing: the decision goes into the caller's memory, and the Cache's tables
+// grow seldom. What the pod itself takes is the caller's, from CompilePod.
+func TestPlacingAllocs(t *testing.T) {
+	if checked {
+		t.Skip("the plain form decides, too")
+	}
+	for name, kind := range benchSpecs {
+		t.Run(name, func(t *testing.T) {
+			c := uniformCluster(t, 500)
+			s := newScheduler(t, c)
+			pods := make([]*PodInfo, 300)
+			for i := range pods {
+				var err error
+				pods[i], err = CompilePod(podWith(t, fmt.Sprintf("p%d", i), kind.labels, kind.spec))
+				require.NoError(t, err)
+			}
+			var out Placement
+			next := 0
+			place := func() {
+				if err := s.SchedulePodInto(pods[next], &out); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.AssumePod(pods[next], out.Node); err != nil {
+					t.Fatal(err)
+				}
+				next++
+			}
+			place()
+			require.Zero(t, testing.AllocsPerRun(len(pods)-2, place))
+		})
+	}
+}

@@ -43,6 +43,8 @@ type Cache struct {
 	slots   int32
 	freed   []int32
 	changes changeLog
+	// states are not used yet.
+	states []podState
 	objects
 
 	// latest is what Snapshot returned last.
@@ -138,6 +140,9 @@ func (c *Cache) addNode(node *Node) error {
 // newNode makes room for a node. It keeps its slot until it is dropped.
 func (c *Cache) newNode(name string) *NodeInfo {
 	n := &NodeInfo{Name: name, slot: c.slots}
+	// Room for the first pods, so that placing them allocates nothing.
+	room := make([]*PodInfo, 24)
+	n.Pods, n.WithAffinity, n.WithAntiAffinity = room[:0:16], room[16:16:20], room[20:20:24]
 	if last := len(c.freed) - 1; last >= 0 {
 		n.slot, c.freed = c.freed[last], c.freed[:last]
 	} else {

@@ -70,7 +70,7 @@ func (c *Cache) place(p *PodInfo, had *podState) error {
 	n = c.own(c.node(n.Name))
 	n.addPod(p)
 	c.touched(n)
-	c.setPod(p.key, &podState{info: p, node: n.Name})
+	c.setPod(p.key, c.newState(podState{info: p, node: n.Name}))
 	if from != nil && from != n {
 		c.dropIfEmpty(from)
 	}
@@ -84,6 +84,17 @@ func (c *Cache) pod(key podKey) *podState {
 	if !ok && c.fork != nil {
 		return c.fork.base.pods.get(key)
 	}
+	return state
+}
+
+// newState allocates states some at a time. More at a time would keep more
+// memory for the pods that stay when others have gone.
+func (c *Cache) newState(s podState) *podState {
+	if len(c.states) == 0 {
+		c.states = make([]podState, 16)
+	}
+	state := &c.states[0]
+	*state, c.states = s, c.states[1:]
 	return state
 }
 
@@ -168,7 +179,7 @@ func (c *Cache) assume(p *PodInfo, node string) error {
 	n = c.own(n)
 	n.addPod(p)
 	c.touched(n)
-	c.setPod(p.key, &podState{info: p, node: n.Name, assumed: true, reserved: reserved})
+	c.setPod(p.key, c.newState(podState{info: p, node: n.Name, assumed: true, reserved: reserved}))
 	c.unnominate(p.key)
 	return nil
 }
@@ -191,7 +202,7 @@ func (c *Cache) confirm(key podKey) error {
 	n.removePod(state.info)
 	n.addPod(state.info)
 	c.touched(n)
-	c.setPod(key, &podState{info: state.info, node: state.node, reserved: state.reserved})
+	c.setPod(key, c.newState(podState{info: state.info, node: state.node, reserved: state.reserved}))
 	return nil
 }
 
