@@ -14,8 +14,10 @@ func podWith(t testing.TB, name, labels, spec string) *Pod {
 		"containers":[{"name":"c","image":"pause","resources":{"requests":{"cpu":"100m","memory":"500Mi"}}}]}}`, name, labels, spec))
 }
 
+type benchKind struct{ labels, spec string }
+
 // benchSpecs are kinds of pods with their own cost.
-var benchSpecs = map[string]struct{ labels, spec string }{
+var benchSpecs = map[string]benchKind{
 	"basic": {"", ""},
 	"nodeaffinity": {"", `"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[
 		{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["zone1","zone2"]}]}]}}},`},

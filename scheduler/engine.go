@@ -217,11 +217,12 @@ func (e *engine) newClass(c *Cache, id classID, p *PodInfo) *class {
 		id: id, pod: p, parts: id.profile.parts, engine: e, mark: e.mark,
 		cycle: Cycle{Pod: p, Nodes: e.nodes, cache: c, profile: id.profile},
 		local: make([]localCause, n), base: make([]int64, n), taints: make([]int32, n), affinity: make([]int64, n),
-		fits: newBitset(n), best: newBestNodes(n),
+		fits: newBitset(n), best: newBestNodes(n), groups: groups{of: make([]int32, n)},
 	}
 	if !k.prepare(c) {
 		return nil
 	}
+	k.groups.reset(len(k.soft))
 	for i, n := range e.nodes {
 		k.static(int32(i), n)
 		k.dynamic(int32(i), n)
@@ -234,7 +235,7 @@ func (e *engine) newClass(c *Cache, id classID, p *PodInfo) *class {
 	for i := range e.nodes {
 		k.put(int32(i))
 	}
-	k.retop()
+	k.reconsider()
 	k.clock, k.cursor = c.changes.clock, c.changes.written
 	e.ownMaps()
 	e.classes[id] = k
@@ -357,7 +358,7 @@ func (e *engine) decide(s *Scheduler, profile *profile, p *PodInfo, out *Placeme
 	}
 	at := int32(-1)
 	switch {
-	case out.Feasible < k.feasible || k.scattered():
+	case out.Feasible < k.feasible || k.groups.tooMany:
 		at = e.chooseListed(s, k, start, out)
 	case k.feasible == 1:
 		at = k.fits.first()
@@ -385,8 +386,9 @@ func (c *Cache) outranked(p *PodInfo) bool {
 
 // chooseBest takes the best of all feasible nodes.
 func (e *engine) chooseBest(s *Scheduler, k *class, start int, out *Placement) (at int32) {
-	best := k.refreshBest()
-	r := k.ranked(start, best)
+	k.scoreGroups()
+	k.refreshBest()
+	r := k.ranked(start, k.groups.added)
 	switch s.config.TieBreak {
 	case TieFirst:
 		at = -1
@@ -400,8 +402,8 @@ func (e *engine) chooseBest(s *Scheduler, k *class, start int, out *Placement) (
 	default:
 		at = r.firstInHeap()
 	}
-	out.Score = best
-	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], nil, 0, k.taintTop.top, k.affinityTop.top)
+	out.Score = r.best
+	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], k.dependentOf(at))
 	return at
 }
 
@@ -422,7 +424,7 @@ func (e *engine) chooseListed(s *Scheduler, k *class, start int, out *Placement)
 	i := l.choose(s, e.nodes)
 	out.Score = l.total[i]
 	at := l.at[i]
-	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], l, i, l.taintTop, l.affinityTop)
+	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], l.dependentOf(k, i))
 	return at
 }
 

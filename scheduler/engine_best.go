@@ -60,37 +60,62 @@ func (b bitset) appendFrom(dst []int32, start, max int) []int32 {
 	return dst
 }
 
-// bestNodes finds the feasible nodes with the highest total. Nodes are taken in
-// blocks of 64; per block it keeps the highest total and which nodes have it.
-// After a placement one block is computed anew, and the blocks are compared:
+// bestNodes finds the feasible nodes with the highest total. A total is the sum
+// of what the node alone decides, its own part, and of what its group adds (see
+// groups). Nodes are taken in blocks of 64; per block and group it keeps the
+// highest own part and which nodes have it. After a placement one block is
+// computed anew, and the best blocks of its groups are found again:
 //
-//	positions  0 ........ 63 64 ...... 127 128 ...
-//	top             812           799          812
-//	mask         0b..0100      0b..0001     0b..1010
+//	positions      0 ....... 63   64 ..... 127   128 ...
+//	group 0  top        512            498           512
+//	         mask    0b..0100       0b..0001      0b..1010
+//	group 1  top        475              -           475
+//	         mask    0b..0001              0      0b..0100
 //
-// Cost per decision: 64 totals for each block that has changed, and n/64
-// comparisons.
+// Cost per decision: the own parts of the nodes in each block that has changed,
+// n/64 comparisons for each group in these, and for the groups that have the
+// best nodes.
 type bestNodes struct {
-	top  []int64
-	mask []uint64
+	stride int      // room for groups
+	top    []int64  // own parts, by block and group
+	mask   []uint64 // by block and group
+	// groupTop is the highest own part of each group, stale where groupSoiled.
+	groupTop    []int64
+	groupSoiled []bool
 	// before counts the feasible nodes in the blocks before each.
 	before []int32
 	// soiled are the blocks that have changed.
 	soiled bitset
 	any    bool
-	// The normalisers that the totals were computed with. Others make all
-	// blocks stale.
+	// The normalisers that own parts were computed with. Others make all blocks
+	// stale.
 	taintTop, affinityTop int64
+
+	word []uint64 // of the present decision: the best nodes by block
 }
 
 func newBestNodes(n int) bestNodes {
 	blocks := (n + 63) / 64
-	b := bestNodes{
-		top: make([]int64, blocks), mask: make([]uint64, blocks), before: make([]int32, blocks+1),
-		soiled: newBitset(blocks),
+	b := bestNodes{before: make([]int32, blocks+1), soiled: newBitset(blocks), word: make([]uint64, blocks)}
+	b.widen(1)
+	return b
+}
+
+// widen makes room for more groups.
+func (b *bestNodes) widen(groups int) {
+	for b.stride < groups {
+		b.stride = max(1, 8*b.stride)
+	}
+	b.top = make([]int64, len(b.word)*b.stride)
+	b.mask = make([]uint64, len(b.word)*b.stride)
+	b.groupTop, b.groupSoiled = make([]int64, b.stride), make([]bool, b.stride)
+	for i := range b.top {
+		b.top[i] = noTotal
+	}
+	for i := range b.groupTop {
+		b.groupTop[i] = noTotal
 	}
 	b.soilAll()
-	return b
 }
 
 func (b *bestNodes) soil(at int32) {
@@ -105,48 +130,74 @@ func (b *bestNodes) soilAll() {
 	b.any = true
 }
 
-// refreshBest computes what has changed, and returns the highest total.
-func (k *class) refreshBest() int64 {
+// refreshBest computes what has changed.
+func (k *class) refreshBest() {
 	b := &k.best
+	if b.stride < len(k.groups.keys) {
+		b.widen(len(k.groups.keys))
+	}
 	if b.taintTop != k.taintTop.top || b.affinityTop != k.affinityTop.top {
 		b.taintTop, b.affinityTop = k.taintTop.top, k.affinityTop.top
 		b.soilAll()
 	}
-	if b.any {
-		for block := range b.soiled.all() {
-			if int(block) == len(b.top) {
-				break
-			}
-			b.top[block], b.mask[block] = k.bestInBlock(block)
+	if !b.any {
+		return
+	}
+	for block := range b.soiled.all() {
+		if int(block) == len(b.word) {
+			break
 		}
-		clear(b.soiled)
-		b.any = false
-		for i, word := range k.fits {
-			b.before[i+1] = b.before[i] + int32(bits.OnesCount64(word))
+		k.refreshBlock(block)
+	}
+	clear(b.soiled)
+	b.any = false
+	for g, soiled := range b.groupSoiled {
+		if soiled {
+			b.groupTop[g], b.groupSoiled[g] = b.topOf(g), false
 		}
 	}
-	return slices.Max(b.top)
+	for i, word := range k.fits {
+		b.before[i+1] = b.before[i] + int32(bits.OnesCount64(word))
+	}
 }
 
-func (k *class) bestInBlock(block int32) (top int64, mask uint64) {
-	top = noTotal
-	for word := k.fits[block]; word != 0; word &= word - 1 {
-		bit := bits.TrailingZeros64(word)
-		switch total := k.totalOf(block<<6 + int32(bit)); {
-		case total > top:
-			top, mask = total, 1<<bit
-		case total == top:
-			mask |= 1 << bit
+func (b *bestNodes) topOf(g int) int64 {
+	top := int64(noTotal)
+	for i := g; i < len(b.top); i += b.stride {
+		top = max(top, b.top[i])
+	}
+	return top
+}
+
+func (k *class) refreshBlock(block int32) {
+	b := &k.best
+	first := int(block) * b.stride
+	top, mask := b.top[first:first+b.stride], b.mask[first:first+b.stride]
+	for g := range top {
+		if top[g] != noTotal {
+			top[g], mask[g] = noTotal, 0
+			b.groupSoiled[g] = true
 		}
 	}
-	return top, mask
+	for word := k.fits[block]; word != 0; word &= word - 1 {
+		bit := bits.TrailingZeros64(word)
+		at := block<<6 + int32(bit)
+		g := k.groups.of[at]
+		switch own := k.ownPart(at); {
+		case own > top[g]:
+			top[g], mask[g] = own, 1<<bit
+			b.groupSoiled[g] = true
+		case own == top[g]:
+			mask[g] |= 1 << bit
+		}
+	}
 }
 
 // noTotal is below every total.
 const noTotal = math.MinInt64
 
 // ranked is the feasible nodes of a class in the order of a scan from start,
-// with those that have the total best.
+// with those that have the highest total.
 type ranked struct {
 	*bestNodes
 	fits  bitset
@@ -156,18 +207,28 @@ type ranked struct {
 	best  int64
 }
 
-func (k *class) ranked(start int, best int64) ranked {
-	r := ranked{bestNodes: &k.best, fits: k.fits, start: int32(start), nodes: int32(k.feasible), best: best}
-	r.skip = r.before[start>>6] + int32(bits.OnesCount64(k.fits[start>>6]&(1<<(start&63)-1)))
-	return r
-}
-
-// word returns which nodes of a block are best.
-func (r *ranked) word(block int) uint64 {
-	if r.top[block] != r.best {
-		return 0
+// ranked finds the highest total, given what each group adds.
+func (k *class) ranked(start int, added []int64) ranked {
+	b := &k.best
+	r := ranked{bestNodes: b, fits: k.fits, start: int32(start), nodes: int32(k.feasible), best: noTotal}
+	r.skip = b.before[start>>6] + int32(bits.OnesCount64(k.fits[start>>6]&(1<<(start&63)-1)))
+	for g, add := range added {
+		if b.groupTop[g] != noTotal {
+			r.best = max(r.best, b.groupTop[g]+add)
+		}
 	}
-	return r.mask[block]
+	clear(b.word)
+	for g, add := range added {
+		if b.groupTop[g] == noTotal || b.groupTop[g]+add != r.best {
+			continue
+		}
+		for i := range b.word {
+			if at := i*b.stride + g; b.top[at] == b.groupTop[g] {
+				b.word[i] |= b.mask[at]
+			}
+		}
+	}
+	return r
 }
 
 // at returns the position of the feasible node with a rank.
@@ -199,7 +260,7 @@ func (r *ranked) all(yield func(at int32) bool) {
 	blocks := len(r.fits)
 	for i := range blocks + 1 {
 		block := (int(r.start)>>6 + i) % blocks
-		word := r.word(block)
+		word := r.word[block]
 		if i == 0 {
 			word &= ^uint64(0) << (r.start & 63)
 		} else if i == blocks {
@@ -265,7 +326,7 @@ func (p heapPlace) before(q heapPlace) bool {
 func (r *ranked) searchHeap() int32 {
 	index := int32(0)
 	for {
-		if at := r.at(index); r.word(int(at>>6))>>(at&63)&1 != 0 {
+		if at := r.at(index); r.word[at>>6]>>(at&63)&1 != 0 {
 			return at
 		}
 		if index = 2*index + 1; !r.below(index) {
@@ -293,7 +354,7 @@ func (r *ranked) below(index int32) bool {
 // between says that there is a best node at one of the positions from..to.
 func (r *ranked) between(from, to int32) bool {
 	for block := from >> 6; block <= to>>6; block++ {
-		word := r.word(int(block))
+		word := r.word[block]
 		if block == from>>6 {
 			word &= ^uint64(0) << (from & 63)
 		}

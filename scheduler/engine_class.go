@@ -36,6 +36,7 @@ type class struct {
 	taints   []int32 // raw scores
 	affinity []int64
 	fits     bitset // the feasible nodes
+	groups   groups
 
 	feasible    int
 	taintTop    tally // over the feasible nodes
@@ -60,6 +61,8 @@ type class struct {
 	bookedAt               int32
 	hardMoved, nearMoved   bool
 	flips                  []flipped
+	recounted              []flipped
+	ignored                int // feasible nodes that soft constraints ignore
 	counts, looksAtCluster bool
 }
 
@@ -200,6 +203,8 @@ func (k *class) lift(at int32) {
 	k.feasible--
 	k.taintTop.drop(int64(k.taints[at]))
 	k.affinityTop.drop(k.affinity[at])
+	k.groups.feasible[k.groups.of[at]]--
+	k.open(at, -1)
 	k.best.soil(at)
 }
 
@@ -212,12 +217,36 @@ func (k *class) put(at int32) {
 	k.feasible++
 	k.taintTop.add(int64(k.taints[at]))
 	k.affinityTop.add(k.affinity[at])
+	group := k.groupOf(at)
+	k.groups.of[at] = group
+	k.groups.feasible[group]++
+	k.open(at, 1)
 	k.best.soil(at)
 }
 
-// scattered says that scores depend on the domains of all feasible nodes, so
-// that totals are not kept but computed for every decision.
-func (k *class) scattered() bool { return len(k.soft) > 0 || k.booked > 0 }
+// open follows which domains of soft constraints have feasible nodes.
+func (k *class) open(at int32, delta int32) {
+	if len(k.soft) == 0 {
+		return
+	}
+	if k.strict && !hasColumns(k.soft, at) {
+		k.ignored += int(delta)
+		return
+	}
+	for i := range k.soft {
+		sc := &k.soft[i]
+		if sc.hostname() {
+			continue
+		}
+		open := &sc.open[sc.domain(at)]
+		if *open == 0 {
+			sc.opened++
+		}
+		if *open += delta; *open == 0 {
+			sc.opened--
+		}
+	}
+}
 
 // follow brings the class up to date with the nodes that have changed.
 func (k *class) follow(changed []int32, nodes []*NodeInfo) {
@@ -236,6 +265,23 @@ func (k *class) follow(changed []int32, nodes []*NodeInfo) {
 	for _, at := range changed {
 		k.lift(at)
 		k.put(at)
+	}
+	k.reconsider()
+}
+
+// reconsider brings up to date what depends on all feasible nodes.
+func (k *class) reconsider() {
+	for _, f := range k.recounted {
+		for _, at := range f.counter.col.in(f.domain) {
+			if k.fits.has(at) {
+				k.lift(at)
+				k.put(at)
+			}
+		}
+	}
+	k.recounted = k.recounted[:0]
+	if g := &k.groups; g.parts != len(k.soft)+len(k.weights) || !g.tooMany && (g.overflow || len(g.keys) > groupsMax) {
+		k.regroup()
 	}
 	k.retop()
 }
@@ -273,9 +319,9 @@ func (k *class) retop() {
 	}
 }
 
-// totalOf is the weighted sum of a node's scores, where they do not depend on
-// domains.
-func (k *class) totalOf(at int32) int64 {
+// ownPart is the weighted sum of a node's scores that do not depend on what runs
+// on others.
+func (k *class) ownPart(at int32) int64 {
 	return k.base[at] +
 		k.parts.taintWeight*scaleReversed(int64(k.taints[at]), k.taintTop.top) +
 		k.parts.affinityWeight*scale(k.affinity[at], k.affinityTop.top)

@@ -52,9 +52,19 @@ type spreadCounter struct {
 	// takesPart are the nodes that count.
 	takesPart []bool
 	self      int64 // 1 when the constraint selects the pod itself
-	// open is the number of nodes that take part, by domain. Hard constraints.
-	open []int32
+	// open is the number of nodes by domain: for a hard constraint those that
+	// take part, for a soft one the feasible ones that are not ignored, and
+	// opened the number of domains that have any.
+	open   []int32
+	opened int
 }
+
+// hostname says that every node is its own domain, whatever its label.
+func (sc *spreadCounter) hostname() bool { return sc.constraint.key == LabelHostname }
+
+// domain is that of a node for a soft constraint. Where nodes need not have the
+// label those without share the domain of the empty value.
+func (sc *spreadCounter) domain(at int32) int32 { return max(sc.col.id[at], emptyDomain) }
 
 // rate finds the domains of a hard constraint which would be too far above the
 // smallest with the pod in them. O(domains).
@@ -107,11 +117,11 @@ func (k *class) count(at int32, n *NodeInfo) {
 func (k *class) countSoft(at int32, n *NodeInfo) {
 	for i := range k.soft {
 		sc := &k.soft[i]
-		if sc.constraint.key == LabelHostname || sc.takesPart[at] {
-			sc.set(at, sc.constraint.count(&k.cycle, n))
-		} else {
-			sc.set(at, 0)
+		var v int64
+		if sc.hostname() || sc.takesPart[at] {
+			v = sc.constraint.count(&k.cycle, n)
 		}
+		k.book(sc.counter, at, sc.domain(at), v)
 	}
 }
 
@@ -157,6 +167,20 @@ func (k *class) countTerms(at int32, n *NodeInfo) {
 	}
 }
 
+// book books what a node contributes to a score in a domain, and notes that the
+// domain's nodes look different if they are told apart by that.
+func (k *class) book(c *counter, at, domain int32, v int64) {
+	delta := v - c.node[at]
+	if delta == 0 {
+		return
+	}
+	c.node[at] = v
+	c.sum[domain] += delta
+	if c.byCount() {
+		k.recounted = append(k.recounted, flipped{c, domain})
+	}
+}
+
 // settle books the contribution to a counter whose domains are bad as soon as
 // they count anything.
 func (k *class) settle(c *counter, at int32) {
@@ -193,7 +217,7 @@ func (k *class) countScores(at int32, n *NodeInfo) {
 		k.weighExisting(q)
 	}
 	for _, c := range k.weights {
-		c.set(at, c.now)
+		k.book(c, at, c.col.id[at], c.now)
 	}
 	k.booked += k.bookedNow - int64(k.bookedBy[at])
 	k.bookedBy[at] = int32(k.bookedNow)

@@ -82,15 +82,26 @@ func (k *class) clone() *class {
 	out.hard, out.soft = cloneSpread(k.hard), cloneSpread(k.soft)
 	out.near, out.apart = cloneCounters(k.near), cloneCounters(k.apart)
 	out.repel, out.weights = cloneCounters(k.repel), cloneCounters(k.weights)
+	out.groups = k.groups.clone()
 	out.bookedBy = slices.Clone(k.bookedBy)
-	out.flips = nil
+	out.flips, out.recounted = nil, nil
 	return &out
 }
 
 func (b *bestNodes) clone() bestNodes {
 	out := *b
 	out.top, out.mask = slices.Clone(b.top), slices.Clone(b.mask)
+	out.groupTop, out.groupSoiled = slices.Clone(b.groupTop), slices.Clone(b.groupSoiled)
 	out.before, out.soiled = slices.Clone(b.before), slices.Clone(b.soiled)
+	out.word = slices.Clone(b.word)
+	return out
+}
+
+func (g *groups) clone() groups {
+	out := *g
+	out.of, out.keys, out.ids = slices.Clone(g.of), slices.Clone(g.keys), maps.Clone(g.ids)
+	out.feasible, out.ignored = slices.Clone(g.feasible), slices.Clone(g.ignored)
+	out.spread, out.interPod, out.added, out.weights = nil, nil, nil, nil
 	return out
 }
 

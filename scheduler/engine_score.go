@@ -57,8 +57,8 @@ func (l *listed) scoreSpread(k *class) {
 	l.weights = l.weights[:0]
 	for i := range k.soft {
 		size := len(l.at) - ignored
-		if k.soft[i].constraint.key != LabelHostname {
-			size = l.opened(k.soft[i].col)
+		if !k.soft[i].hostname() {
+			size = l.opened(&k.soft[i])
 		}
 		l.weights = append(l.weights, math.Log(float64(size+2)))
 	}
@@ -73,22 +73,17 @@ func (l *listed) scoreSpread(k *class) {
 		l.low, l.high = min(l.low, l.spread[i]), max(l.high, l.spread[i])
 	}
 	for i := range l.at {
-		l.total[i] += k.parts.spreadWeight * l.spreadScore(i)
+		l.total[i] += k.parts.spreadWeight * spreadScore(l.spread[i], l.low, l.high, l.ignored[i])
 	}
 }
 
-// opened counts the domains of the nodes that are not ignored. Where nodes need
-// not have the label those without share the domain of the empty value.
-func (l *listed) opened(col *labelColumn) int {
-	l.open = slices.Grow(l.open[:0], col.domains())[:col.domains()]
+// opened counts the domains of the nodes that are not ignored.
+func (l *listed) opened(sc *spreadCounter) int {
+	l.open = slices.Grow(l.open[:0], len(sc.sum))[:len(sc.sum)]
 	clear(l.open)
 	size := 0
 	for i, at := range l.at {
-		if l.ignored[i] {
-			continue
-		}
-		d := max(col.id[at], emptyDomain)
-		if !l.open[d] {
+		if d := sc.domain(at); !l.ignored[i] && !l.open[d] {
 			l.open[d] = true
 			size++
 		}
@@ -105,10 +100,7 @@ func (l *listed) spreadOf(k *class, at int32) int64 {
 			continue
 		}
 		count := sc.sum[d]
-		if d == emptyDomain {
-			count += sc.sum[absentDomain]
-		}
-		if sc.constraint.key == LabelHostname {
+		if sc.hostname() {
 			count = sc.node[at]
 		}
 		score += float64(float64(count)*l.weights[i]) + float64(sc.constraint.maxSkew-1)
@@ -116,14 +108,15 @@ func (l *listed) spreadOf(k *class, at int32) int64 {
 	return int64(math.Round(score))
 }
 
-func (l *listed) spreadScore(i int) int64 {
+// spreadScore is topologySpread.Normalize for one node.
+func spreadScore(raw, low, high int64, ignored bool) int64 {
 	switch {
-	case l.ignored[i]:
+	case ignored:
 		return 0
-	case l.high == 0:
+	case high == 0:
 		return MaxNodeScore
 	}
-	return MaxNodeScore * (l.high + l.low - l.spread[i]) / l.high
+	return MaxNodeScore * (high + low - raw) / high
 }
 
 // scoreInterPod adds what InterPodAffinity thinks of the nodes.
@@ -139,42 +132,53 @@ func (l *listed) scoreInterPod(k *class) {
 		l.least, l.most = min(l.least, sum), max(l.most, sum)
 	}
 	for i := range l.at {
-		l.total[i] += k.parts.interPodWeight * l.interPodScore(i)
+		l.total[i] += k.parts.interPodWeight * interPodScore(l.interPod[i], l.least, l.most)
 	}
 }
 
-func (l *listed) interPodScore(i int) int64 {
-	if l.most == l.least {
+// interPodScore is interPodAffinity.Normalize for one node.
+func interPodScore(raw, least, most int64) int64 {
+	if most == least {
 		return 0
 	}
-	return int64(float64(MaxNodeScore) * (float64(l.interPod[i]-l.least) / float64(l.most-l.least)))
+	return int64(float64(MaxNodeScore) * (float64(raw-least) / float64(most-least)))
 }
 
-// appendPlugins appends what each plugin gave the node at: i is its column in
-// l; taintTop and affinityTop are the normalisers in force.
-func (k *class) appendPlugins(dst []PluginScore, at int32, n *NodeInfo, l *listed, i int, taintTop, affinityTop int64) []PluginScore {
+func (l *listed) dependentOf(k *class, i int) dependent {
+	d := dependent{taintTop: l.taintTop, affinityTop: l.affinityTop}
+	if len(k.soft) > 0 {
+		d.spreadRaw, d.spread = l.spread[i], spreadScore(l.spread[i], l.low, l.high, l.ignored[i])
+	}
+	if k.booked > 0 {
+		d.interPodRaw, d.interPod = l.interPod[i], interPodScore(l.interPod[i], l.least, l.most)
+	}
+	return d
+}
+
+// appendPlugins appends what each plugin gave the node at a position.
+func (k *class) appendPlugins(dst []PluginScore, at int32, n *NodeInfo, d dependent) []PluginScore {
 	for _, s := range k.cycle.profile.scores {
 		out := PluginScore{Plugin: s.plugin.Name()}
 		switch s.plugin.(type) {
 		case taintToleration:
 			out.Raw = int64(k.taints[at])
-			out.Normalized = scaleReversed(out.Raw, taintTop)
+			out.Normalized = scaleReversed(out.Raw, d.taintTop)
 		case *nodeAffinity:
 			if !k.scorePreferred {
 				continue
 			}
 			out.Raw = k.affinity[at]
-			out.Normalized = scale(out.Raw, affinityTop)
+			out.Normalized = scale(out.Raw, d.affinityTop)
 		case *topologySpread:
 			if len(k.soft) == 0 {
 				continue
 			}
-			out.Raw, out.Normalized = l.spread[i], l.spreadScore(i)
+			out.Raw, out.Normalized = d.spreadRaw, d.spread
 		case *interPodAffinity:
 			if k.booked == 0 {
 				continue
 			}
-			out.Raw, out.Normalized = l.interPod[i], l.interPodScore(i)
+			out.Raw, out.Normalized = d.interPodRaw, d.interPod
 		case *balancedAllocation:
 			if !k.scoreBalanced {
 				continue

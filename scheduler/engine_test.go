@@ -74,7 +74,7 @@ func newHistory(seed uint64) *history {
 	rng := rand.New(rand.NewPCG(seed, 77))
 	h := &history{
 		seed: seed, cache: NewCache(CacheConfig{HoldUnknownNodes: true}),
-		nodes: map[string]*Node{}, pods: map[string]*Pod{}, waits: map[string]*Pod{}, maxed: oneOf(rng, 6, 20, 70, 150),
+		nodes: map[string]*Node{}, pods: map[string]*Pod{}, waits: map[string]*Pod{}, maxed: oneOf(rng, 6, 20, 20, 70, 70, 150, 400),
 	}
 	config := Config{
 		Cache: h.cache, TieBreak: TieBreak(rng.IntN(3)), Seed: seed,
