@@ -54,21 +54,32 @@ func (w *contextWriter) Write(p []byte) (int, error) {
 // restoredIndex is where the log of a restored cluster begins.
 const restoredIndex = bootstrapIndex + 1
 
+// RestoreOptions say how the new cluster differs from the old one.
+type RestoreOptions struct {
+	// RevisionBump, if above 0, is added to the revision, and everything before the
+	// sum is compacted: choose more than the old cluster can have written since the
+	// backup. Clients that know later revisions than the backup has, and would take
+	// those of the new cluster for them, then are told that theirs are compacted, and
+	// start over.
+	RevisionBump int64
+}
+
 // Restore founds a member of a new cluster whose state is that of a backup; Open it
 // with the same Config afterwards. Every member of the new cluster must be restored
-// from the same backup with the same Members and ClusterToken, in an empty
+// from the same backup with the same Members, ClusterToken and options, in an empty
 // directory. The new cluster has an identity of its own: members of the old one
 // cannot join it, even if they still run.
 //
-// The revision goes on from that of the backup. Clients that have seen later ones
-// must not be let near the new cluster without starting over.
-func Restore(backup io.Reader, dir string, cfg Config) (err error) {
+// The revision goes on from that of the backup, or from further up (RevisionBump).
+// Without a bump, clients that have seen later ones must not be let near the new
+// cluster.
+func Restore(backup io.Reader, dir string, cfg Config, o RestoreOptions) error {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validateFounding(); err != nil {
 		return err
 	}
-	if cfg.Join {
-		return configError("Join", true, "false: a restored member founds a cluster")
+	if o.RevisionBump < 0 || o.RevisionBump > revisionBumpMax {
+		return configError("RevisionBump", o.RevisionBump, rangeText(0, revisionBumpMax))
 	}
 	if len(cfg.Members) == 0 {
 		cfg.Members = []Member{{ID: cfg.ID}}
@@ -81,14 +92,23 @@ func Restore(backup io.Reader, dir string, cfg Config) (err error) {
 	if storedOr(cfg.FS, dir, 1) == 0 {
 		return fmt.Errorf("raftstore: restore %s: %w: there is a member already, expected an empty directory", dir, ErrWrongCluster)
 	}
+	if o.RevisionBump > 0 {
+		if err := state.store.Advance(state.store.Revision() + o.RevisionBump); err != nil {
+			return fmt.Errorf("raftstore: restore %s: %w", dir, err)
+		}
+	}
 	state.refound(cfg.Members)
 	hash.Write(binary.LittleEndian.AppendUint64(nil, cfg.wantedClusterID()))
+	hash.Write(binary.LittleEndian.AppendUint64(nil, uint64(o.RevisionBump)))
 	id := max(1, binary.LittleEndian.Uint64(hash.Sum(nil)))
 	if err := writeRestored(dir, cfg, id, state); err != nil {
 		return fmt.Errorf("raftstore: restore %s: %w", dir, err)
 	}
 	return nil
 }
+
+// revisionBumpMax leaves room for all the writes there will ever be.
+const revisionBumpMax = 1 << 50
 
 // refound leaves the data and forgets the cluster it came from. Sessions go, too:
 // their clients belong to a history that may have gone on elsewhere.

@@ -34,8 +34,8 @@ func TestBackupIsRestoredIntoANewCluster(t *testing.T) {
 	}
 	for i, m := range fresh.members {
 		dir := filepath.Join(fresh.dir, fmt.Sprint(m.ID))
-		require.NoError(t, Restore(bytes.NewReader(backup.Bytes()), dir, fresh.config(m.ID)))
-		require.ErrorIs(t, Restore(bytes.NewReader(backup.Bytes()), dir, fresh.config(m.ID)), ErrWrongCluster, "nothing is overwritten")
+		require.NoError(t, Restore(bytes.NewReader(backup.Bytes()), dir, fresh.config(m.ID), RestoreOptions{}))
+		require.ErrorIs(t, Restore(bytes.NewReader(backup.Bytes()), dir, fresh.config(m.ID), RestoreOptions{}), ErrWrongCluster, "nothing is overwritten")
 		fresh.open(m.ID, listeners[i])
 	}
 	require.Equal(t, "changed", get(t, fresh.stores[3], "k00"))
@@ -66,10 +66,10 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	b := backup.Bytes()
 	dir := t.TempDir()
 	b[len(b)/2] ^= 1
-	err = Restore(bytes.NewReader(b), dir, Config{})
+	err = Restore(bytes.NewReader(b), dir, Config{}, RestoreOptions{})
 	require.ErrorIs(t, err, ErrCorruptSnapshot)
-	err = Restore(bytes.NewReader(b[:10]), dir, Config{})
+	err = Restore(bytes.NewReader(b[:10]), dir, Config{}, RestoreOptions{})
 	require.ErrorIs(t, err, ErrCorruptSnapshot)
 	b[len(b)/2] ^= 1
-	require.NoError(t, Restore(bytes.NewReader(b), dir, Config{SegmentSizeBytes: 64 << 10}), "nothing was left behind")
+	require.NoError(t, Restore(bytes.NewReader(b), dir, Config{SegmentSizeBytes: 64 << 10}, RestoreOptions{}), "nothing was left behind")
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/orchcore/orchcore/raftstore/transport"
 	"github.com/orchcore/orchcore/raftstore/wal"
 	"go.etcd.io/raft/v3"
 )
@@ -50,6 +51,11 @@ type Config struct {
 	// TLS, if set, secures every connection between members. It must hold a
 	// certificate and both RootCAs and ClientCAs, since each side checks the other.
 	TLS *tls.Config
+
+	// Transport, if set, makes what carries the frames between members, instead of TCP
+	// with the fields above, which must not be set then. The handler is told what
+	// arrives; the store closes the transport.
+	Transport func(clusterID, memberID uint64, h transport.Handler) (transport.Transport, error)
 
 	// TickInterval is the unit of the timeouts below. Zero means 100 ms.
 	TickInterval time.Duration
@@ -108,6 +114,8 @@ type Config struct {
 
 	// Logger takes what operators should know. Nil means silence.
 	Logger *slog.Logger
+	// Observer, if set, is told what the member does, for metrics.
+	Observer Observer
 	// OnFailure, if set, is called once, on a goroutine of its own, when the member
 	// stops for good after a fault (see ErrFailed).
 	OnFailure func(error)
@@ -159,6 +167,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Observer == nil {
+		c.Observer = Unobserved{}
+	}
 	if c.FS == nil {
 		c.FS = wal.OS
 	}
@@ -181,6 +192,9 @@ func (c *Config) validate() error {
 	}
 	if c.Join && (c.ClusterID == 0 || len(c.Members) < 2) {
 		return configError("Join", "true", "ClusterID, and Members with this member and at least one other")
+	}
+	if c.Transport != nil && (c.Listen != "" || c.Listener != nil || c.TLS != nil) {
+		return configError("Transport", "set beside Listen, Listener or TLS", "to be set alone")
 	}
 	if c.TLS != nil && (c.TLS.RootCAs == nil || c.TLS.ClientCAs == nil) {
 		return configError("TLS", "without RootCAs or ClientCAs", "both, so that members check each other")

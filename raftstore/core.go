@@ -54,6 +54,8 @@ type effects struct {
 	done []*request
 	// membership tells that the members have changed.
 	membership bool
+	// entries and commands were applied.
+	entries, commands int
 }
 
 type coreConfig struct {
@@ -223,6 +225,7 @@ func (c *core) apply(entries []*pb.Entry) {
 		case len(e.Data) > 0: // a new leader's first entry is empty
 			c.applyCommands(e)
 		}
+		c.fx.entries++
 		c.state.applied, c.state.term = e.GetIndex(), e.GetTerm()
 		c.state.remember(e.GetIndex())
 	}
@@ -235,6 +238,7 @@ func (c *core) applyCommands(e *pb.Entry) {
 		return
 	}
 	c.checkPast(&h)
+	c.fx.commands += h.count
 	var own *batch
 	if h.origin == c.id && h.boot == c.boot {
 		own = c.writes.batches[h.sequence]

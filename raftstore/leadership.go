@@ -44,6 +44,9 @@ func (n *node) publish() {
 	}
 	if last := n.leadership.Load(); last == nil || *last != now {
 		n.leadership.Store(&now)
+		if last == nil || last.Term != now.Term || last.Leader != now.Leader {
+			n.cfg.Observer.LeaderChanged(now.Term, now.Leader)
+		}
 	}
 }
 

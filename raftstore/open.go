@@ -126,12 +126,9 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 	if stored, ok := rec.Meta[metaToken]; ok && string(stored) != string(token[:]) {
 		return 0, fmt.Errorf("%w: it was founded with another ClusterToken", ErrWrongCluster)
 	}
-	boot := uint64(0)
-	if stored, ok := rec.Meta[metaBoot]; ok {
-		rd := reader{b: stored}
-		if boot = rd.uvarint(); rd.bad {
-			return 0, fmt.Errorf("%w: number of starts is % x", ErrCorrupt, stored)
-		}
+	boot, err := storedBoot(rec)
+	if err != nil {
+		return 0, err
 	}
 	boot++
 	r.wal.AppendMeta(metaBoot, binary.AppendUvarint(nil, boot))
@@ -150,6 +147,20 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 		r.wal.AppendMeta(metaFounding, founding)
 	}
 	return boot, r.wal.Flush()
+}
+
+// storedBoot is the number of starts that a log knows of.
+func storedBoot(rec *wal.Recovered) (uint64, error) {
+	stored, ok := rec.Meta[metaBoot]
+	if !ok {
+		return 0, nil
+	}
+	rd := reader{b: stored}
+	boot := rd.uvarint()
+	if rd.bad {
+		return 0, fmt.Errorf("%w: number of starts is % x", ErrCorrupt, stored)
+	}
+	return boot, nil
 }
 
 func appendMembers(b []byte, members []Member) []byte {

@@ -112,6 +112,7 @@ func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
 		return 0, nil
 	}
 	begun := r.now()
+	r.flushSize = r.wal.Buffered()
 	if err := r.wal.Flush(); err != nil {
 		return 0, err
 	}
@@ -132,6 +133,8 @@ const unsyncedMax = 64 << 10
 func (r *replica) wrote(batch []diskTask, took time.Duration) error {
 	if took > 0 {
 		r.syncTook += (took - r.syncTook) / 8
+		r.syncs.add(took)
+		r.cfg.Observer.Synced(r.flushSize, took)
 	}
 	for _, t := range batch {
 		if t.mark != nil {
@@ -146,6 +149,7 @@ func (r *replica) wrote(batch []diskTask, took time.Duration) error {
 		if t.image != nil {
 			r.core.installed(t.image.state)
 			r.answer(t.image.in, transferResult, 1)
+			r.cfg.Observer.SnapshotInstalled(t.image.state.applied)
 			r.logger.Info("installed a snapshot", "index", t.image.state.applied)
 		}
 		r.core.persisted(t.append)

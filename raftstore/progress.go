@@ -52,10 +52,10 @@ func (r *replica) status() Status {
 		SizeBytes: c.state.store.SizeBytes(), QuotaBytes: r.cfg.QuotaBytes, Alarms: c.state.alarms.list(),
 		StateHash:     c.state.store.Hash(),
 		PendingWrites: c.writes.count, PendingReads: c.reads.count,
-		SyncTime: r.syncTook,
-		Network:  r.net.Stats(),
-		Members:  r.progress(),
-		Err:      r.err,
+		SyncTime: r.syncTook, SyncTimes: r.syncs.list(),
+		Network: r.net.Stats(),
+		Members: r.progress(),
+		Err:     r.err,
 	}
 }
 

@@ -34,6 +34,8 @@ type replica struct {
 	writingSince uint64
 	// syncTook is the smoothed time of a write with its sync; see persist.go.
 	syncTook  time.Duration
+	syncs     syncTimes
+	flushSize int // bytes of the last flush
 	now       func() time.Duration
 	preparing bool
 
@@ -156,6 +158,10 @@ func (r *replica) turn() error {
 // finish gives the requests that are done back to their clients.
 func (r *replica) finish() {
 	fx := &r.core.fx
+	if fx.entries > 0 {
+		r.cfg.Observer.Applied(fx.entries, fx.commands)
+		fx.entries, fx.commands = 0, 0
+	}
 	r.leases.settle()
 	if len(fx.done) > 0 {
 		r.complete(fx.done)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/orchcore/orchcore/raftstore/wal"
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -108,8 +109,14 @@ func (r *replica) maybeCut() {
 	log.wanted = false
 	c := state.cut(r.clusterID)
 	var err error
-	r.background(func() { err = r.disk.write(c) }, func() {
+	var took time.Duration
+	r.background(func() {
+		begun := r.now()
+		err = r.disk.write(c)
+		took = r.now() - begun
+	}, func() {
 		r.cutting = false
+		r.cfg.Observer.SnapshotWritten(c.index, took, err)
 		r.hasCut(c, err)
 	})
 }

@@ -66,6 +66,8 @@ type Status struct {
 	PendingReads  int
 	// SyncTime is the smoothed time that the disk takes to make a write durable.
 	SyncTime time.Duration
+	// SyncTimes are what the last syncs have taken, the last one first.
+	SyncTimes []time.Duration
 	// Network counts what the member has sent, received and refused since its start.
 	Network transport.Stats
 	// Members are all members of the cluster, by id.

@@ -67,6 +67,9 @@ func open(dir string, cfg Config) (*Store, error) {
 
 // openTransport listens for peers; a member without an address has none.
 func openTransport(cfg *Config, clusterID uint64, h transport.Handler) (transport.Transport, error) {
+	if cfg.Transport != nil {
+		return cfg.Transport(clusterID, cfg.ID, h)
+	}
 	listener := cfg.Listener
 	if listener == nil {
 		address := cfg.Listen
