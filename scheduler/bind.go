@@ -99,6 +99,10 @@ type Binding struct {
 	values  map[any]any
 	waiting map[string]wait // by plugin
 	state   bindingState
+
+	// settled, unless nil, hears when the pod need not wait any more: allowed
+	// by all, or rejected with the error. It is called without a lock, once.
+	settled func(error)
 }
 
 type wait struct {
@@ -118,16 +122,22 @@ const (
 // assumed in the Cache, the Reservers book, and the Permitters are asked. On
 // failure all is undone and the error is a *BindError, or that of Cache.Assume.
 func (s *Scheduler) Reserve(pod *Pod, node string, now time.Time) (*Binding, error) {
-	cache := s.config.Cache
-	p, err := cache.compile(pod)
+	p, err := s.config.Cache.compile(pod)
 	if err != nil {
 		return nil, err
 	}
+	return s.reserve(p, node, now, nil)
+}
+
+// reserve is Reserve for a pod that is compiled already, with somebody who
+// hears when the pod need not wait any more.
+func (s *Scheduler) reserve(p *PodInfo, node string, now time.Time, settled func(error)) (*Binding, error) {
+	cache := s.config.Cache
 	profile, err := s.profileOf(p)
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{Pod: p, Node: node, cache: cache, profile: profile, waiting: make(map[string]wait)}
+	b := &Binding{Pod: p, Node: node, cache: cache, profile: profile, settled: settled}
 	if b.nomination, err = cache.assumeNominated(p, node); err != nil {
 		return nil, err
 	}
@@ -161,6 +171,9 @@ func (b *Binding) permit(now time.Time) error {
 		case Wait:
 			timeout = max(0, min(timeout, permitTimeoutMax))
 			b.mu.Lock()
+			if b.waiting == nil {
+				b.waiting = make(map[string]wait)
+			}
 			b.waiting[pl.plugin.Name()] = wait{now.Add(timeout), timeout}
 			b.mu.Unlock()
 		default:
@@ -215,8 +228,13 @@ func (b *Binding) firstWait() (plugin string, at time.Time) {
 // Allow ends the wait for one plugin. The pod may be bound when none is left.
 func (b *Binding) Allow(plugin string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	_, waited := b.waiting[plugin]
 	delete(b.waiting, plugin)
+	free := waited && len(b.waiting) == 0 && b.state == bindingOpen
+	b.mu.Unlock()
+	if free && b.settled != nil {
+		b.settled(nil)
+	}
 }
 
 // Reject ends the binding of a waiting pod in the name of a plugin. It returns
@@ -230,7 +248,11 @@ func (b *Binding) Reject(plugin, message string) error {
 	b.state = bindingOver
 	b.mu.Unlock()
 	b.undo()
-	return b.failed(StagePermit, plugin, Status{Code: Unschedulable, Details: []string{message}})
+	err := b.failed(StagePermit, plugin, Status{Code: Unschedulable, Details: []string{message}})
+	if b.settled != nil {
+		b.settled(err)
+	}
+	return err
 }
 
 // Expire ends the binding of a pod that has waited too long, and returns the

@@ -19,6 +19,18 @@ var (
 	// ErrAssumed is returned by RemovePod for a pod that is assumed only:
 	// Forget it.
 	ErrAssumed = errors.New("pod is assumed, not bound")
+	// ErrConflict is to be returned by a Binder, wrapped or not, when the cluster
+	// is not as the Cache has it: another scheduler was faster. Loop then tries
+	// the pod again.
+	ErrConflict = errors.New("the cluster has changed meanwhile")
+	// ErrRunning is returned by Loop.Run and Loop.Step while Run runs.
+	ErrRunning = errors.New("loop is running already")
+	// ErrGangIncomplete is why a pod of a gang is not bound although it would
+	// fit: too few of the others do.
+	ErrGangIncomplete = errors.New("waiting for minCount pods from a gang to be scheduled")
+	// ErrGangPreempting is why a gang that fits is not bound: some of its pods
+	// wait for their victims to be removed.
+	ErrGangPreempting = errors.New("pod group is waiting for preemption to complete")
 	// ErrNoNodes is returned by Schedule when the Cache holds no node.
 	ErrNoNodes = errors.New("no nodes available to schedule pods")
 )

@@ -39,6 +39,9 @@ type FitError struct {
 	rejected rejections
 	// narrowed are the plugins that narrowed the nodes to a few.
 	narrowed []string
+	// unnominate: preemption was tried in vain, which ends a nomination that
+	// the pod may have had.
+	unnominate bool
 }
 
 // Rejections yields the nodes that were looked at, in scan order.

@@ -92,7 +92,8 @@ func (pl *defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, S
 		for _, r := range rejections {
 			inner.rejected.add(&NodeInfo{Name: r.Node}, r.Plugin, r.Status)
 		}
-		return nil, unhelpful(inner.Error())
+		// An empty nomination ends the one that the pod may have had.
+		return &Nomination{}, unhelpful(inner.Error())
 	}
 	best := pick(candidates)[0].nomination()
 	return &best, Status{}

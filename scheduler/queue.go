@@ -281,8 +281,13 @@ func (q *Queue) reconsider(entry *QueuedPod, old *PodInfo, now time.Time) {
 // Delete forgets a pod, wherever it is. One in flight does not come back.
 func (q *Queue) Delete(namespace, name string) {
 	key := podKey{orDefault(namespace), name}
-	q.cache.Unnominate(key.namespace, key.name)
 	q.groups.remove(key)
+	q.dequeue(key)
+}
+
+// dequeue forgets a pod that needs no scheduling any more.
+func (q *Queue) dequeue(key podKey) {
+	q.cache.Unnominate(key.namespace, key.name)
 	for _, f := range q.flights.named(key) {
 		f.gone = true
 	}

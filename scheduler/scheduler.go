@@ -295,6 +295,7 @@ func (s *Scheduler) postFilter(c *Cycle, fit *FitError) {
 			return
 		case Unschedulable:
 			messages = append(messages, v.Message())
+			fit.unnominate = fit.unnominate || nomination != nil
 		default:
 			fit.PostFilter = v.Message()
 			return
