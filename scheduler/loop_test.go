@@ -243,7 +243,9 @@ func TestLoopPlacesPods(t *testing.T) {
 	var events []string
 	l := api.loop(func(c *LoopConfig) {
 		c.Clock = clock
-		c.Observe = func(e LoopEvent) { events = append(events, fmt.Sprintf("%d %s %s %v", e.Kind, e.Pod.Name, e.Node, e.Err)) }
+		c.Observe = func(e LoopEvent) {
+			events = append(events, fmt.Sprintf("%d %s %s %v", e.Kind, e.Pod.Name, e.Node, e.Err))
+		}
 	})
 	api.create("", "small", "cpu=1")
 	api.create("", "big", "cpu=2")
