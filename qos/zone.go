@@ -3,6 +3,7 @@ package qos
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -186,9 +187,10 @@ func (z *zone) setRate(rate float64, now time.Time) {
 	}
 }
 
-// interval returns the time between two nodes, for rates above 0.
+// interval returns the time between two nodes, for rates above 0. The controller
+// keeps rates as float32: its 0.01 takes 2µs longer than 100 seconds.
 func interval(rate float64) time.Duration {
-	return time.Duration(min(float64(time.Second)/rate, float64(1<<62)))
+	return time.Duration(min(math.Ceil(float64(time.Second)/float64(float32(rate))), float64(1<<62)))
 }
 
 // Rate returns how many nodes of a zone are tainted a second, and its state.

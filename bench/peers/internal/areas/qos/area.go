@@ -29,6 +29,7 @@ func Parity() compare.Area {
 			conditionSuite(),
 			departureSuite(),
 			zoneSuite(),
+			tokenSuite(),
 			budgetSuite(),
 		},
 	}
