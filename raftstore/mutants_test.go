@@ -79,6 +79,8 @@ var mutants = []mutant{
 		"[][]uint64{conf.Voters, conf.Learners, conf.VotersOutgoing, conf.LearnersNext}", "[][]uint64{conf.Voters, conf.Learners, conf.LearnersNext}"},
 	{"a removed member ends when the first one tells it", "replica.go",
 		"if told >= Quorum(len(voters)) {", "if told >= 0 {"},
+	{"a learner trusts that its leader is there", "replica.go",
+		"leader != raft.None && r.heardLately(leader)", "leader != raft.None"},
 	{"a removed member refuses whoever has a shorter log", "core.go",
 		"(t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id]", "t == pb.MsgVote && c.state.removed[c.id] && false"},
 	{"a learner gets a snapshot from before it was added", "raftlog.go",

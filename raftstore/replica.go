@@ -217,12 +217,14 @@ func (r *replica) followMembers() {
 	}
 }
 
-// askAround has a member that was removed, or hears of no leader and so may have
-// been, send something to the others from time to time: their transports answer
-// that it was removed; see toldRemoved. A learner would otherwise wait in silence.
+// askAround has a member that was removed, or does not hear of its leader and so may
+// have been, send something to the others from time to time: their transports answer
+// that it was removed; see toldRemoved. A learner, which does not campaign, goes on
+// believing in a leader that is silent, and would wait for ever.
 func (r *replica) askAround() {
-	state := r.core.state
-	if !state.removed[r.id] && r.core.leader != raft.None || r.core.ticks%r.core.electionTicks != 0 {
+	state, leader := r.core.state, r.core.leader
+	led := leader == r.id || leader != raft.None && r.heardLately(leader)
+	if led && !state.removed[r.id] || r.core.ticks%r.core.electionTicks != 0 {
 		return
 	}
 	for _, id := range append(state.memberIDs(), r.heirs...) {
