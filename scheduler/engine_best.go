@@ -285,21 +285,21 @@ func (r *ranked) draw(rng *rand.Rand) (at int32) {
 	return at
 }
 
-// few is up to how many best nodes are compared one by one.
-const few = 48
-
 // firstInHeap is firstInHeap: the best node that comes first in pre-order of
-// the heap over the ranks. A few are compared by their places in the order;
-// among many the heap is searched from its root.
+// the heap over the ranks. At one depth of a heap pre-order is the order of the
+// ranks, so that only the first best node of each depth has to be compared.
 func (r *ranked) firstInHeap() int32 {
-	count, first, found := 0, heapPlace{}, int32(0)
-	for at := range r.all {
-		if count++; count > few {
-			return r.searchHeap()
+	found, first := int32(-1), heapPlace{}
+	for rank := int32(0); rank < r.nodes; {
+		at := r.next(r.at(rank))
+		if at < 0 {
+			break
 		}
-		if place := placeInHeap(r.rank(at)); count == 1 || place.before(first) {
-			first, found = place, at
+		place := placeInHeap(r.rank(at))
+		if found < 0 || place.before(first) {
+			found, first = at, place
 		}
+		rank = 2<<place.depth - 1
 	}
 	return found
 }
@@ -322,48 +322,32 @@ func (p heapPlace) before(q heapPlace) bool {
 	return p.path < q.path || p.path == q.path && p.depth < q.depth
 }
 
-// searchHeap goes down from the root to wherever there is a best node.
-func (r *ranked) searchHeap() int32 {
-	index := int32(0)
-	for {
-		if at := r.at(index); r.word[at>>6]>>(at&63)&1 != 0 {
-			return at
-		}
-		if index = 2*index + 1; !r.below(index) {
-			index++
-		}
+// next returns the first best node from a position on in scan order, -1 when
+// there is none.
+func (r *ranked) next(from int32) int32 {
+	end := int32(len(r.word) << 6)
+	if from < r.start {
+		return r.nextIn(from, r.start)
 	}
+	if at := r.nextIn(from, end); at >= 0 {
+		return at
+	}
+	return r.nextIn(0, r.start)
 }
 
-// below says that the heap has a best node at index or below it. Level by
-// level these are ranks next to each other.
-func (r *ranked) below(index int32) bool {
-	for first, last := index, index; first < r.nodes; first, last = 2*first+1, 2*last+2 {
-		from, to := r.at(first), r.at(min(last, r.nodes-1))
-		if from <= to {
-			if r.between(from, to) {
-				return true
-			}
-		} else if r.between(from, int32(len(r.fits)<<6-1)) || r.between(0, to) {
-			return true
-		}
-	}
-	return false
-}
-
-// between says that there is a best node at one of the positions from..to.
-func (r *ranked) between(from, to int32) bool {
-	for block := from >> 6; block <= to>>6; block++ {
+// nextIn returns the first best node from a position on and before end.
+func (r *ranked) nextIn(from, end int32) int32 {
+	for block := from >> 6; block<<6 < end; block++ {
 		word := r.word[block]
 		if block == from>>6 {
 			word &= ^uint64(0) << (from & 63)
 		}
-		if block == to>>6 {
-			word &= ^uint64(0) >> (63 - to&63)
-		}
 		if word != 0 {
-			return true
+			if at := block<<6 + int32(bits.TrailingZeros64(word)); at < end {
+				return at
+			}
+			return -1
 		}
 	}
-	return false
+	return -1
 }
