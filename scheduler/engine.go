@@ -42,6 +42,7 @@ type engine struct {
 
 	listed  listed
 	changed []int32
+	away    []int32 // see crowd
 	seen    bitset
 }
 
@@ -155,6 +156,7 @@ func (e *engine) classOf(c *Cache, profile *profile, p *PodInfo) *class {
 	}
 	if k != nil {
 		k = e.owned(k)
+		k.cycle.cache, k.cycle.Nodes = c, e.nodes
 		e.uses++
 		k.used = e.uses
 	}
@@ -178,8 +180,7 @@ func (k *class) stale(c *Cache, e *engine) bool {
 // asksNamespaces says that a change of some namespace may matter: it is the
 // pod's own, or the pod's terms select namespaces by their labels.
 func (k *class) asksNamespaces(c *Cache) bool {
-	labels, _ := k.cycle.NamespaceLabels(k.pod.Namespace)
-	if !labels.Equal(k.namespace) {
+	if !c.namespaces.get(k.pod.Namespace).Equal(k.namespace) {
 		return true
 	}
 	for _, list := range [...][]affinityTerm{k.pod.required, k.pod.requiredAnti, k.pod.preferred, k.pod.preferredAnti} {
@@ -316,132 +317,4 @@ func (k *class) prepareInterPod() {
 	k.skipsInterPodScore = pl.ignoreExisting && !k.prefers
 	k.attract, k.avoid = c.unroll(p.preferred, pl.fixed), c.unroll(p.preferredAnti, pl.fixed)
 	k.bookedBy = make([]int32, len(k.local))
-}
-
-// engineDecides places a pod; false leaves it to the plain form, with nothing
-// changed.
-func (s *Scheduler) engineDecides(profile *profile, p *PodInfo, out *Placement) bool {
-	start, source := s.start, *s.pcg
-	done := s.engine.decide(s, profile, p, out)
-	if done && (checked || s.engine.checked) {
-		s.check(profile, p, start, source, out)
-	}
-	return done
-}
-
-// decide places a pod; false leaves it to the plain form, with nothing changed.
-func (e *engine) decide(s *Scheduler, profile *profile, p *PodInfo, out *Placement) bool {
-	c := s.config.Cache
-	if !p.classed || !profile.parts.known || c.config.Unvalidated || c.outranked(p) {
-		return false
-	}
-	e.sync(c)
-	k := e.classOf(c, profile, p)
-	if k == nil || k.feasible == 0 {
-		return false
-	}
-	*out = Placement{Plugins: out.Plugins[:0]}
-	if name := p.Pod.Status.NominatedNodeName; name != "" {
-		if n := c.node(name); n != nil && n.Node != nil {
-			if at, ok := e.position(n.slot); !ok || !k.fits.has(at) {
-				return false
-			}
-			out.Node, out.Feasible, out.Evaluated, out.Nominated = name, 1, 1, true
-			return true
-		}
-	}
-	want := s.wanted(profile, len(e.nodes))
-	start := s.start % len(e.nodes)
-	out.Feasible, out.Evaluated = k.feasible, len(e.nodes)
-	if want < k.feasible {
-		out.Feasible = want
-	}
-	at := int32(-1)
-	switch {
-	case out.Feasible < k.feasible || k.groups.tooMany:
-		at = e.chooseListed(s, k, start, out)
-	case k.feasible == 1:
-		at = k.fits.first()
-	default:
-		at = e.chooseBest(s, k, start, out)
-	}
-	out.Node = e.nodes[at].Name
-	s.start = (s.start + out.Evaluated) % len(e.nodes)
-	e.decided++
-	return true
-}
-
-// outranked says that a pod other than p which is no less important is
-// nominated: on its node p has to fit beside it.
-func (c *Cache) outranked(p *PodInfo) bool {
-	for _, list := range c.nominated.pods.m {
-		for _, q := range list {
-			if q.Priority >= p.Priority && q.key != p.key {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// chooseBest takes the best of all feasible nodes.
-func (e *engine) chooseBest(s *Scheduler, k *class, start int, out *Placement) (at int32) {
-	k.scoreGroups()
-	k.refreshBest()
-	r := k.ranked(start, k.groups.added)
-	switch s.config.TieBreak {
-	case TieFirst:
-		at = -1
-		for i := range r.all {
-			if at < 0 || e.nodes[i].Name < e.nodes[at].Name {
-				at = i
-			}
-		}
-	case TieRandom:
-		at = r.draw(s.rng)
-	default:
-		at = r.firstInHeap()
-	}
-	out.Score = r.best
-	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], k.dependentOf(at))
-	return at
-}
-
-// chooseListed takes the best of the nodes that a scan from start finds.
-func (e *engine) chooseListed(s *Scheduler, k *class, start int, out *Placement) int32 {
-	l := &e.listed
-	l.at = k.fits.appendFrom(l.at[:0], start, out.Feasible+1)
-	if len(l.at) > out.Feasible {
-		// The scan ends at the node that would be one too many.
-		extra := int(l.at[out.Feasible])
-		out.Evaluated = (extra - start + len(e.nodes)) % len(e.nodes)
-		l.at = l.at[:out.Feasible]
-	}
-	if len(l.at) == 1 {
-		return l.at[0]
-	}
-	l.score(k)
-	i := l.choose(s, e.nodes)
-	out.Score = l.total[i]
-	at := l.at[i]
-	out.Plugins = k.appendPlugins(out.Plugins, at, e.nodes[at], l.dependentOf(k, i))
-	return at
-}
-
-// choose is scoreTable.choose.
-func (l *listed) choose(s *Scheduler, nodes []*NodeInfo) int {
-	best := slices.Max(l.total)
-	switch s.config.TieBreak {
-	case TieFirst:
-		first := -1
-		for i, at := range l.at {
-			if l.total[i] == best && (first < 0 || nodes[at].Name < nodes[l.at[first]].Name) {
-				first = i
-			}
-		}
-		return first
-	case TieRandom:
-		return drawBest(l.total, best, s.rng)
-	}
-	return firstInHeap(l.total, best)
 }

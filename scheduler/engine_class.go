@@ -153,13 +153,12 @@ func passes(f Filter, c *Cycle, n *NodeInfo) bool {
 
 // dynamic evaluates what depends on what runs on the node.
 func (k *class) dynamic(at int32, n *NodeInfo) {
-	c, p := &k.cycle, k.parts
+	c := &k.cycle
 	k.local[at] &^= causeDynamic
 	if k.local[at] != 0 {
 		return
 	}
-	if p.ports && len(k.pod.hostPorts) > 0 && !passes(nodePorts{}, c, n) ||
-		p.fit != nil && !passes(p.fit, c, n) {
+	if !k.admits(n) {
 		k.local[at] |= causeDynamic
 		return
 	}
