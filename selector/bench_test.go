@@ -142,6 +142,32 @@ func BenchmarkRegistry(b *testing.B) {
 	})
 }
 
+// BenchmarkRegistryOfExclusions is the worst case: nothing that the labels have
+// tells which selectors to leave out, so that each is tried.
+func BenchmarkRegistryOfExclusions(b *testing.B) {
+	var r Registry[int]
+	for i := range 10_000 {
+		r.Set(i, MustParse(fmt.Sprintf("app!=app-%d,!canary", i%1000)))
+	}
+	var keys []int
+	for _, want := range []int{9990, 0} {
+		set := map[string]string{"release": "stable", "app": "app-7", "gen": "60", "zone": "a"}
+		if want == 0 {
+			set["canary"] = "true"
+		}
+		labels := NewLabels(set)
+		if got := len(r.AppendMatches(nil, labels)); got != want {
+			b.Fatal("wrong answer", got)
+		}
+		b.Run(fmt.Sprintf("selectors=10000/hits=%d", want), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				keys = r.AppendMatches(keys[:0], labels)
+			}
+		})
+	}
+}
+
 func BenchmarkReason(b *testing.B) {
 	x, y := MustParse(benchSelectors[2]), MustParse("app in (nginx-42,db),gen<90,zone notin (a,b)")
 	if _, ok := Overlap(x, y); !ok {
