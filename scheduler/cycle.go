@@ -34,6 +34,9 @@ type Cycle struct {
 	// reachedClaims: PreFilter went as far as DynamicResources.
 	reachedClaims bool
 
+	// candidates is what the engine knows about preemption; nil otherwise.
+	candidates *candidateTable
+
 	// Memory of the dry runs of preemption.
 	pool    []*PodInfo
 	scratch *NodeInfo

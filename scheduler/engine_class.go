@@ -45,6 +45,8 @@ type class struct {
 
 	scorePreferred, scoreBalanced bool
 
+	failed *failures // nil until a pod fits on no node
+
 	// What depends on other nodes than the one that is looked at.
 	hard, soft             []spreadCounter
 	strict                 bool // nodes without the keys of soft take no part

@@ -85,6 +85,7 @@ func (k *class) clone() *class {
 	out.groups = k.groups.clone()
 	out.bookedBy = slices.Clone(k.bookedBy)
 	out.flips, out.recounted = nil, nil
+	out.failed = k.failed.clone()
 	return &out
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/orchcore/orchcore/qos/resource"
 	"github.com/orchcore/orchcore/selector"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -474,7 +473,7 @@ func (h *history) decide(rng *rand.Rand) error {
 		return fmt.Errorf("%s: engine %v, plain form %v", p.Name, err, wantErr)
 	case h.plain.start != h.engine.start:
 		return fmt.Errorf("%s: engine goes on at %d, plain form at %d", p.Name, h.engine.start, h.plain.start)
-	case errors.As(err, &fit) && errors.As(wantErr, &wantFit) && !assert.ObjectsAreEqual(wantFit, fit):
+	case errors.As(err, &fit) && errors.As(wantErr, &wantFit) && !fit.equal(wantFit):
 		return fmt.Errorf("%s: engine %+v, plain form %+v", p.Name, fit, wantFit)
 	}
 	if err != nil {

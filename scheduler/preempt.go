@@ -81,8 +81,19 @@ func (pl *defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, S
 	if message := c.ineligible(fit); message != "" {
 		return nil, unhelpful(message)
 	}
-	candidates, rejections := c.dryRun(fit, pl)
-	if len(candidates) == 0 {
+	var best *candidate
+	var rejections []Rejection
+	if c.candidates != nil && pl.args == (PreemptionArgs{}) {
+		if best = c.candidates.best(c, fit); best == nil {
+			rejections = c.candidates.rejections(c.Nodes)
+		}
+	} else {
+		var candidates []candidate
+		if candidates, rejections = c.dryRun(fit, pl); len(candidates) > 0 {
+			best = &pick(candidates)[0]
+		}
+	}
+	if best == nil {
 		for i := range rejections {
 			if v := &rejections[i].Status; v.Code == Failed {
 				return nil, Status{Code: Failed, Err: fmt.Errorf("preemption: %w", v.Err)}
@@ -95,8 +106,8 @@ func (pl *defaultPreemption) PostFilter(c *Cycle, fit *FitError) (*Nomination, S
 		// An empty nomination ends the one that the pod may have had.
 		return &Nomination{}, unhelpful(inner.Error())
 	}
-	best := pick(candidates)[0].nomination()
-	return &best, Status{}
+	nomination := best.nomination()
+	return &nomination, Status{}
 }
 
 func unhelpful(message string) Status {
@@ -162,10 +173,7 @@ func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candi
 		}
 		n := nodes[(start+i)%len(nodes)]
 		found, v, plugin := c.victimsOn(n)
-		if v.Code == Success && len(found.victims) == 0 {
-			v = Status{Code: Failed, Err: fmt.Errorf("expected at least one victim pod on node %q", n.Name)}
-		}
-		if v.Code != Success {
+		if v, plugin = c.judged(&found, v, plugin); v.Code != Success {
 			rejections = append(rejections, Rejection{Node: n.Name, Plugin: plugin, Status: v})
 			continue
 		}
@@ -175,6 +183,15 @@ func (c *Cycle) dryRun(fit *FitError, pl *defaultPreemption) (candidates []candi
 		}
 	}
 	return candidates, rejections
+}
+
+// judged is the verdict on what was found on a node: without victims it is a
+// fault (kube-scheduler 1.36).
+func (c *Cycle) judged(found *candidate, v Status, plugin string) (Status, string) {
+	if v.Code == Success && len(found.victims) == 0 {
+		return Status{Code: Failed, Err: fmt.Errorf("expected at least one victim pod on node %q", found.node)}, ""
+	}
+	return v, plugin
 }
 
 // curable returns the nodes that were rejected for reasons which the removal of
@@ -205,13 +222,7 @@ func (c *Cycle) curable(fit *FitError) []*NodeInfo {
 // first, those are put back with which the pod still fits. Pods that a
 // disruption budget protects are put back first.
 func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
-	pool := c.pool[:0]
-	for _, q := range node.Pods {
-		if q.Priority < c.Pod.Priority {
-			pool = append(pool, q)
-		}
-	}
-	c.pool = pool
+	pool := c.lessImportantOn(node)
 	if len(pool) == 0 {
 		return candidate{}, RejectFinally(ReasonNoVictims), ""
 	}
@@ -222,16 +233,40 @@ func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
 	if v, plugin := trial.filter(n); v.Code != Success {
 		return candidate{}, v, plugin
 	}
+	out := c.reprieve(node, pool, func(q *PodInfo) bool {
+		trial.addPod(q, n)
+		v, _ := trial.filter(n)
+		if v.Code != Success {
+			trial.removePod(q, n)
+		}
+		return v.Code == Success
+	})
+	return out, Status{}, ""
+}
+
+// lessImportantOn returns the pods on a node that may have to go, in memory
+// that the next call uses again.
+func (c *Cycle) lessImportantOn(n *NodeInfo) []*PodInfo {
+	c.pool = c.pool[:0]
+	for _, q := range n.Pods {
+		if q.Priority < c.Pod.Priority {
+			c.pool = append(c.pool, q)
+		}
+	}
+	return c.pool
+}
+
+// reprieve puts back as many of the removed pods as it can, in order; putBack
+// says whether the pod still fits beside one more.
+func (c *Cycle) reprieve(node *NodeInfo, pool []*PodInfo, putBack func(*PodInfo) bool) candidate {
 	byImportance(pool)
 	protected, free := c.cache.splitByBudget(pool)
 	out := candidate{node: node.Name}
 	for i, group := range [...][]*PodInfo{protected, free} {
 		for _, q := range group {
-			trial.addPod(q, n)
-			if v, _ := trial.filter(n); v.Code == Success {
+			if putBack(q) {
 				continue
 			}
-			trial.removePod(q, n)
 			if out.victims == nil {
 				out.victims = make([]*PodInfo, 0, len(pool))
 			}
@@ -244,7 +279,7 @@ func (c *Cycle) victimsOn(node *NodeInfo) (candidate, Status, string) {
 	if len(protected) > 0 && len(free) > 0 {
 		byImportance(out.victims)
 	}
-	return out, Status{}, ""
+	return out
 }
 
 // trial returns a cycle and a copy of the node on which pods can be added and

@@ -66,18 +66,21 @@ func (b *disruptionBudget) covers(p *PodInfo) bool {
 		!b.pods.IsEverything() && b.pods.Matches(p.Labels) && !b.disrupted[p.Pod.Name]
 }
 
+// pickCriteria are what candidates are compared by, in turn; the highest is
+// best.
+var pickCriteria = [...]func(*candidate) int64{
+	func(d *candidate) int64 { return int64(-d.violations) },
+	func(d *candidate) int64 { return -int64(d.victims[0].Priority) },
+	func(d *candidate) int64 { return -d.sumPriorities() },
+	func(d *candidate) int64 { return -int64(len(d.victims)) },
+	(*candidate).earliestStart,
+}
+
 // pick returns the best candidates: those that come first by each of the
 // criteria in turn.
 func pick(candidates []candidate) []candidate {
-	criteria := [...]func(*candidate) int64{
-		func(d *candidate) int64 { return int64(-d.violations) },
-		func(d *candidate) int64 { return -int64(d.victims[0].Priority) },
-		func(d *candidate) int64 { return -d.sumPriorities() },
-		func(d *candidate) int64 { return -int64(len(d.victims)) },
-		(*candidate).earliestStart,
-	}
 	best := slices.Clone(candidates)
-	for _, rate := range criteria {
+	for _, rate := range pickCriteria {
 		top := int64(math.MinInt64)
 		kept := best[:0]
 		for i := range best {

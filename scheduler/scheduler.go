@@ -130,6 +130,12 @@ func (s *Scheduler) SchedulePodInto(p *PodInfo, out *Placement) error {
 	if s.engine != nil && s.engineDecides(profile, p, out) {
 		return nil
 	}
+	if s.engine != nil {
+		if fit := s.engineFails(profile, p); fit != nil {
+			*out = Placement{}
+			return fit
+		}
+	}
 	s.cycle.begin(s, profile, p, nodes)
 	placement, err := s.run(&s.cycle)
 	*out = placement
