@@ -20,11 +20,12 @@ type preemptionWorld struct {
 	c              *Cache
 	engine, plain  *Scheduler
 	placed         int
+	sociable       bool // pods with affinity and spread constraints exist
 	tables, denied int // failures that the engine found victims for, or none
 }
 
 func newPreemptionWorld(t *testing.T, rng *rand.Rand, nodes int) *preemptionWorld {
-	w := &preemptionWorld{rng: rng, c: NewCache(CacheConfig{})}
+	w := &preemptionWorld{rng: rng, c: NewCache(CacheConfig{}), sociable: rng.IntN(3) == 0}
 	for i := range nodes {
 		n := randomNode(rng, fmt.Sprintf("n%d", i))
 		n.Spec.Unschedulable = false
@@ -47,7 +48,7 @@ func (w *preemptionWorld) place(t *testing.T) {
 	rng := w.rng
 	p := randomPod(rng, fmt.Sprintf("p%d", w.placed))
 	w.placed++
-	if rng.IntN(3) > 0 {
+	if !w.sociable || rng.IntN(3) > 0 {
 		p.Spec.Affinity, p.Spec.TopologySpreadConstraints = nil, nil
 	}
 	if rng.IntN(3) > 0 {
