@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,21 +59,18 @@ func place(c *Cache, s *Scheduler, pod *Pod) error {
 	return c.AssumePod(p, placement.Node)
 }
 
-// BenchmarkPreemption fails to place a pod and finds the victims: three of four
-// less important pods on one of the nodes.
+// BenchmarkPreemption fails to place a pod, finds the victims, three of four
+// less important pods on one of the nodes, removes them, and places the pod on
+// the nominated node; then all of it is undone.
 func BenchmarkPreemption(b *testing.B) {
 	for _, nodes := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
-			c := uniformCluster(b, nodes)
-			for i := range 4 * nodes {
-				low := decodeAs[Pod](b, fmt.Sprintf(`{"metadata":{"name":"low-%d"},"spec":{"nodeName":"node-%05d",
-					"containers":[{"name":"c","resources":{"requests":{"cpu":"900m"}}}]}}`, i, i%nodes))
-				require.NoError(b, c.AddPod(low))
-			}
+			c := crowdedCluster(b, nodes)
 			s := newScheduler(b, c)
 			p, err := CompilePod(decodeAs[Pod](b, `{"metadata":{"name":"p"},"spec":{"priority":10,
 				"containers":[{"name":"c","resources":{"requests":{"cpu":"3"}}}]}}`))
 			require.NoError(b, err)
+			nominated := *p.Pod
 			b.ReportAllocs()
 			for b.Loop() {
 				_, err := s.SchedulePod(p)
@@ -80,7 +78,53 @@ func BenchmarkPreemption(b *testing.B) {
 				if !ok || fit.Nominated == nil || len(fit.Nominated.Victims) != 3 {
 					b.Fatal(err)
 				}
+				if err := makeRoom(c, s, &nominated, fit.Nominated); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
+}
+
+// crowdedCluster has four pods of 900m on each node, which has 4 CPUs.
+func crowdedCluster(t testing.TB, nodes int) *Cache {
+	c := uniformCluster(t, nodes)
+	for i := range 4 * nodes {
+		low := decodeAs[Pod](t, fmt.Sprintf(`{"metadata":{"name":"low-%d"},"spec":{"nodeName":"node-%05d",
+			"containers":[{"name":"c","resources":{"requests":{"cpu":"900m"}}}]}}`, i, i%nodes))
+		require.NoError(t, c.AddPod(low))
+	}
+	return c
+}
+
+// makeRoom removes the victims, places the pod where they were, and undoes that.
+func makeRoom(c *Cache, s *Scheduler, pod *Pod, n *Nomination) error {
+	var victims []*PodInfo
+	for _, v := range n.Victims {
+		namespace, name, _ := strings.Cut(v, "/")
+		victims = append(victims, c.pods[podKey{namespace, name}].info)
+		if err := c.RemovePod(namespace, name); err != nil {
+			return err
+		}
+	}
+	pod.Status.NominatedNodeName = n.Node
+	if err := c.Nominate(pod, n.Node); err != nil {
+		return err
+	}
+	placement, err := s.Schedule(pod)
+	if err != nil {
+		return err
+	}
+	if err := c.Assume(pod, placement.Node); err != nil {
+		return err
+	}
+	if err := c.Forget("", pod.Name); err != nil {
+		return err
+	}
+	for _, v := range victims {
+		if err := c.addPod(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
