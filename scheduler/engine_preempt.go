@@ -65,7 +65,8 @@ type candidateBlock struct {
 // candidates returns the table for a pod of the class.
 func (f *failures) candidates(k *class, p *PodInfo) *candidateTable {
 	t := f.table
-	if t != nil && t.class == k && t.priority == p.Priority {
+	if t != nil && t.priority == p.Priority {
+		t.class = k // in a fork not the one that it was made for
 		return t
 	}
 	n := len(f.rejected.kind)

@@ -21,7 +21,7 @@ type preemptionWorld struct {
 	engine, plain  *Scheduler
 	placed         int
 	sociable       bool // pods with affinity and spread constraints exist
-	tables, denied int // failures that the engine found victims for, or none
+	tables, denied int  // failures that the engine found victims for, or none
 }
 
 func newPreemptionWorld(t *testing.T, rng *rand.Rand, nodes int) *preemptionWorld {
