@@ -20,7 +20,7 @@ import (
 func TestSimLeases(t *testing.T) {
 	seeds := *simSeeds
 	if seeds == 0 {
-		seeds = simSeedsDefault
+		seeds = min(simSeedsDefault, 200)
 	}
 	counts := map[string]int{}
 	for seed := *simSeed; seed < *simSeed+uint64(seeds); seed++ {
@@ -79,6 +79,8 @@ type simLease struct {
 	alive    time.Duration
 	stopped  bool // it is not kept alive any more
 	revoking bool
+	adrift   bool // a put was given up, and may come late
+	lazy     bool // its client comes late now and then
 	// ended is when the deletion of its keys was seen, at the revision gone.
 	ended time.Duration
 	gone  int64
@@ -128,7 +130,7 @@ func (l *simLeases) grant() {
 		return
 	}
 	l.next++
-	lease := &simLease{id: 1 + l.next%8, ttl: 5 + w.rng.Int64N(30), keys: map[string]int64{}, tried: map[string]bool{}, alive: w.now}
+	lease := &simLease{id: 1 + l.next%8, ttl: 5 + w.rng.Int64N(30), keys: map[string]int64{}, tried: map[string]bool{}, alive: w.now, lazy: w.rng.IntN(3) == 0}
 	for _, other := range l.leases {
 		if other.id == lease.id && !other.settled() {
 			w.after(w.between(100*time.Millisecond, time.Second), l.grant)
@@ -151,7 +153,7 @@ func (l *simLeases) grant() {
 
 // settled reports whether the client knows that the lease is gone, and has no call on its
 // way that could end another one, so that the id may be granted again.
-func (s *simLease) settled() bool { return s.ended != 0 && s.stopped && !s.revoking }
+func (s *simLease) settled() bool { return s.ended != 0 && s.stopped && !s.revoking && !s.adrift }
 
 // attach puts some keys, then keeps the lease alive.
 func (l *simLeases) attach(lease *simLease, keys int) {
@@ -166,6 +168,8 @@ func (l *simLeases) attach(lease *simLease, keys int) {
 	l.call(&request{kind: commandPut, body: appendPut(nil, p)}, func(r *request) {
 		if r != nil && r.result.err == nil {
 			lease.keys[key] = r.result.put.Revision
+		} else {
+			lease.adrift = true
 		}
 		w.after(w.between(0, 20*time.Millisecond), func() { l.attach(lease, keys-1) })
 	})
@@ -211,6 +215,9 @@ func (l *simLeases) keepAlive(lease *simLease) {
 			lease.alive = max(lease.alive, begun)
 		}
 		pause := time.Duration(lease.ttl) * simLeaseSecond / 3
+		if lease.lazy {
+			pause *= 5
+		}
 		w.after(w.between(0, pause), func() { l.keepAlive(lease) })
 	})
 }

@@ -29,5 +29,8 @@ func areas() []measure.Area {
 }
 
 func main() {
+	if exit, child := raftstore.Child(); child {
+		os.Exit(exit)
+	}
 	os.Exit(measure.Command(areas(), os.Args[1:], os.Stdout, os.Stderr))
 }
