@@ -121,7 +121,7 @@ func (m *machine) refound(members []Member) {
 
 // writeRestored writes the snapshot first and the log, which makes it count, last.
 func writeRestored(dir string, cfg Config, id uint64, state *machine) (err error) {
-	disk := snapshotDir{cfg.FS, filepath.Join(dir, "snap")}
+	disk := snapshotDir{fs: cfg.FS, dir: filepath.Join(dir, "snap")}
 	if err := cfg.FS.MkdirAll(disk.dir); err != nil {
 		return err
 	}

@@ -76,7 +76,8 @@ type Config struct {
 	// ahead of its use. Zero means 64 MiB.
 	SegmentSizeBytes int64
 	// SnapshotEntries is the number of applied entries after which the state is
-	// written to disk and older log entries are given up. Zero means 10,000.
+	// written to disk and older log entries are given up: up to half as many more on
+	// some members, so that not all write at once. Zero means 10,000.
 	SnapshotEntries uint64
 	// CatchUpEntries is the number of entries kept behind a snapshot so that slow
 	// followers need no snapshot. Zero means 5,000.

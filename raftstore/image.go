@@ -182,26 +182,43 @@ func readAnyImage(r io.Reader) (clusterID uint64, m *machine, err error) {
 	return clusterID, m, nil
 }
 
-// fileWriter writes a file from its start.
+// fileWriter writes a file from its start, in small steps: one sync of everything at
+// the end would keep the disk from the log for as long as it takes.
 type fileWriter struct {
-	file wal.File
-	off  int64
+	file        wal.File
+	off, synced int64
+	// pace, if set, is called after each write.
+	pace func()
 }
+
+// imageStepBytes is how much of an image is written between two syncs, and
+// imageBufferBytes how much at once.
+const (
+	imageStepBytes   = 1 << 20
+	imageBufferBytes = 128 << 10
+)
 
 func (w *fileWriter) Write(p []byte) (int, error) {
 	n, err := w.file.WriteAt(p, w.off)
 	w.off += int64(n)
+	if err == nil && w.off-w.synced >= imageStepBytes {
+		w.synced = w.off
+		err = w.file.Sync()
+	}
+	if w.pace != nil {
+		w.pace()
+	}
 	return n, err
 }
 
 // writeImage writes a cut to a file and makes its content durable, not its name.
-func writeImage(fs wal.FS, name string, c *cut) (err error) {
+func writeImage(fs wal.FS, name string, c *cut, pace func()) (err error) {
 	f, err := fs.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriterSize(&fileWriter{file: f}, 256<<10)
+	w := bufio.NewWriterSize(&fileWriter{file: f, pace: pace}, imageBufferBytes)
 	if err := c.writeTo(w); err != nil {
 		return err
 	}

@@ -112,6 +112,21 @@ func (n *node) background(work, done func()) {
 	})
 }
 
+// paceMax is the longest pause between two parts of a snapshot.
+const paceMax = 10 * time.Millisecond
+
+// pacer makes a function that pauses for as long as the work since its last pause
+// has taken, except when somebody waits for the end.
+func (n *node) pacer() func() {
+	last := time.Now()
+	return func() {
+		if n.ended() == nil {
+			time.Sleep(min(time.Since(last), paceMax))
+		}
+		last = time.Now()
+	}
+}
+
 // submit leaves a request to the owner. An error means that it was not taken.
 func (n *node) submit(r *request) error {
 	n.mu.Lock()

@@ -75,7 +75,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	}()
 	r = &replica{
 		id: cfg.ID, clusterID: rec.ClusterID, cfg: cfg, wal: w, logger: cfg.Logger,
-		disk:    snapshotDir{cfg.FS, filepath.Join(dir, "snap")},
+		disk:    snapshotDir{fs: cfg.FS, dir: filepath.Join(dir, "snap")},
 		sending: map[uint64]*outgoing{}, told: map[uint64]bool{}, heard: map[uint64]uint64{},
 	}
 	if err := cfg.FS.MkdirAll(r.disk.dir); err != nil {

@@ -84,11 +84,9 @@ func (r *replica) writeTasks() error {
 // beside the owner. It returns how long the sync has taken, 0 if there was none.
 func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
 	sync := false
-	release := uint64(0)
 	for _, t := range batch {
 		if t.mark != nil {
 			r.wal.AppendMark(*t.mark)
-			release = max(release, t.release)
 			sync = true
 		}
 		sync = sync || t.members
@@ -105,8 +103,9 @@ func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
 		if t.append.Term != nil {
 			r.wal.AppendState(wal.HardState{Term: t.append.GetTerm(), Vote: t.append.GetVote(), Commit: t.append.GetCommit()})
 		}
-		// A commit index alone may be lost: nobody waits for it.
-		sync = sync || len(t.append.Responses) > 0 || r.wal.Buffered() > unsyncedMax
+		// A commit index alone may be lost: nobody depends on it. Answers to the message
+		// that has brought it refer to entries that are durable already.
+		sync = sync || len(t.append.Responses) > 0 && r.wal.Owing() || r.wal.Buffered() > unsyncedMax
 	}
 	if !sync {
 		return 0, nil
@@ -116,14 +115,7 @@ func (r *replica) write(batch []diskTask) (took time.Duration, err error) {
 	if err := r.wal.Flush(); err != nil {
 		return 0, err
 	}
-	took = r.now() - begun
-	if release == 0 {
-		return took, nil
-	}
-	if err := r.wal.Release(release); err != nil {
-		return took, err
-	}
-	return took, r.disk.removeBefore(release)
+	return r.now() - begun, nil
 }
 
 // unsyncedMax bounds what may stay in memory because nobody waits for it, in bytes.
@@ -154,8 +146,37 @@ func (r *replica) wrote(batch []diskTask, took time.Duration) error {
 		}
 		r.core.persisted(t.append)
 	}
+	r.removeFiles(batch)
 	r.prepareSegment()
 	return nil
+}
+
+// removeFiles deletes, in the background, what a newer snapshot has made needless.
+// What it cannot begin now, because it is still busy, the next snapshot brings.
+func (r *replica) removeFiles(batch []diskTask) {
+	release := uint64(0)
+	for _, t := range batch {
+		release = max(release, t.release)
+	}
+	if release == 0 || r.removing {
+		return
+	}
+	removeSegments := r.wal.Release(release)
+	r.removing = true
+	var err error
+	r.background(func() {
+		if removeSegments != nil {
+			err = removeSegments()
+		}
+		if err == nil {
+			err = r.disk.removeBefore(release)
+		}
+	}, func() {
+		r.removing = false
+		if err != nil {
+			r.fail(err)
+		}
+	})
 }
 
 // prepareSegment has the next segment made while the current one fills up.

@@ -38,6 +38,7 @@ type replica struct {
 	flushSize int // bytes of the last flush
 	now       func() time.Duration
 	preparing bool
+	removing  bool
 
 	cutting bool
 	// cutAfter is the tick before which no snapshot is begun, after one has failed.

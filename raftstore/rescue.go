@@ -74,7 +74,7 @@ func replayMember(dir string, cfg Config) (*machine, uint64, error) {
 	}
 	r := &replica{
 		id: rec.MemberID, clusterID: rec.ClusterID, cfg: cfg, logger: cfg.Logger,
-		disk: snapshotDir{cfg.FS, filepath.Join(dir, "snap")},
+		disk: snapshotDir{fs: cfg.FS, dir: filepath.Join(dir, "snap")},
 	}
 	boot, err := storedBoot(rec)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 type snapshotDir struct {
 	fs  wal.FS
 	dir string
+	// pace, if set, is called after each part of a snapshot that is written, so that
+	// the writing takes no more than a share of processor and disk.
+	pace func()
 }
 
 const (
@@ -40,7 +44,7 @@ func (d snapshotDir) path(name string) string { return filepath.Join(d.dir, name
 // write makes a cut durable under its final name.
 func (d snapshotDir) write(c *cut) error {
 	temp := fmt.Sprintf("cut-%016x%s", c.index, tempSuffix)
-	if err := writeImage(d.fs, d.path(temp), c); err != nil {
+	if err := writeImage(d.fs, d.path(temp), c, d.pace); err != nil {
 		return err
 	}
 	return d.keep(temp, c.index, c.term)
@@ -101,8 +105,9 @@ func (r *replica) maybeCut() {
 		return
 	}
 	// While a transfer holds the log, another snapshot would not shorten it.
+	enough := r.cfg.SnapshotEntries + r.stagger()
 	large := log.sizeBytes > 2*r.cfg.CatchUpSizeBytes && len(r.sending) == 0
-	if since < r.cfg.SnapshotEntries && !log.wanted && !large {
+	if since < enough && !log.wanted && !large {
 		return
 	}
 	r.cutting = true
@@ -119,6 +124,17 @@ func (r *replica) maybeCut() {
 		r.cfg.Observer.SnapshotWritten(c.index, took, err)
 		r.hasCut(c, err)
 	})
+}
+
+// stagger has the members write their snapshots at different times: those that wait
+// for a disk or a processor then are never a majority.
+func (r *replica) stagger() uint64 {
+	ids := r.core.state.memberIDs()
+	rank := slices.Index(ids, r.id)
+	if rank <= 0 {
+		return 0
+	}
+	return r.cfg.SnapshotEntries / 2 * uint64(rank) / uint64(len(ids))
 }
 
 // cutPause is the pause after a failed snapshot in election timeouts.

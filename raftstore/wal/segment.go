@@ -127,10 +127,15 @@ type prepared struct {
 
 var zeros [256 << 10]byte
 
+// prepareStep is how much is written between two syncs, in bytes.
+const prepareStep = 4 << 20
+
 // prepareFile writes zeros over the whole size: overwriting blocks that exist is
 // all that later appends do, so fdatasync has no metadata to journal. On the disks
 // measured that is 1.5 times faster than growing the file and twice as fast as
 // fallocate, whose unwritten extents are converted block by block.
+//
+// Syncs in steps keep the disk free for the segment that is being written.
 func prepareFile(fs FS, name string, size int64) (*prepared, error) {
 	f, err := fs.Create(name)
 	if err != nil {
@@ -139,6 +144,11 @@ func prepareFile(fs FS, name string, size int64) (*prepared, error) {
 	for off := int64(0); off < size; off += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-off)], off); err != nil {
 			return nil, errors.Join(err, f.Close())
+		}
+		if (off+int64(len(zeros)))%prepareStep == 0 {
+			if err := f.Sync(); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
 		}
 	}
 	if err := f.Sync(); err != nil {

@@ -69,6 +69,9 @@ type WAL struct {
 	// former may refer to entries that a crash takes away.
 	appended, flushed carry
 
+	// owing tells that an answer may depend on what is buffered; see Owing.
+	owing bool
+
 	// visit, if set, is shown every record that is read; see Read.
 	visit func(Record)
 
@@ -114,6 +117,7 @@ func (c *carry) store(key uint8, data []byte) {
 // AppendEntries adds entries of the log. An index at or below one appended before
 // replaces the log from there on.
 func (w *WAL) AppendEntries(entries []*pb.Entry) {
+	w.owing = w.owing || len(entries) > 0
 	for _, e := range entries {
 		w.buf = appendEntry(w.batch(), w.opts.Group, e)
 		w.lastIndex = e.GetIndex()
@@ -125,11 +129,15 @@ func (w *WAL) AppendEntries(entries []*pb.Entry) {
 // AppendState adds a hard state, which replaces the one before.
 func (w *WAL) AppendState(s HardState) {
 	w.buf = appendState(w.batch(), w.opts.Group, s)
+	if durable := &w.flushed.state; s.Term != durable.Term || s.Vote != durable.Vote {
+		w.owing = true
+	}
 	w.appended.state = s
 }
 
 // AppendMark adds the mark of a snapshot that is durable already.
 func (w *WAL) AppendMark(m Mark) {
+	w.owing = true
 	w.buf = appendMark(w.batch(), w.opts.Group, m)
 	w.appended.mark(m)
 	if m.Reset {
@@ -139,6 +147,7 @@ func (w *WAL) AppendMark(m Mark) {
 
 // AppendMeta stores a small value under a key of the caller's; the last one counts.
 func (w *WAL) AppendMeta(key uint8, data []byte) {
+	w.owing = true
 	w.buf = appendMeta(w.batch(), w.opts.Group, key, data)
 	w.appended.store(key, data)
 }
@@ -153,6 +162,10 @@ func (w *WAL) batch() []byte {
 
 // Buffered is the number of bytes appended and not flushed.
 func (w *WAL) Buffered() int { return len(w.buf) }
+
+// Owing reports whether anything is buffered that must be durable before others may
+// be answered: anything but a commit index, which Raft finds again.
+func (w *WAL) Owing() bool { return w.owing }
 
 // Flush makes everything appended so far durable with one write and one
 // fdatasync. An error is final.
@@ -169,7 +182,7 @@ func (w *WAL) Flush() error {
 	if err := w.write(); err != nil {
 		return w.fail(err)
 	}
-	w.flushed = w.appended
+	w.flushed, w.owing = w.appended, false
 	w.buf = w.buf[:0]
 	if cap(w.buf) > bufferKeepMax {
 		w.buf = nil
@@ -353,23 +366,36 @@ func (w *WAL) Prepare() error {
 	return nil
 }
 
-// Release deletes the oldest segments as far as they hold nothing above index.
-func (w *WAL) Release(index uint64) error {
+// Release gives up the oldest segments as far as they hold nothing above index, and
+// returns what deletes their files, nil if there are none. That may take a while, and
+// may run on another goroutine, one at a time and in order. Until it has, the next
+// Open reads the old segments again, to no harm.
+func (w *WAL) Release(index uint64) (remove func() error) {
 	if w.err != nil {
-		return w.err
+		return nil
 	}
+	var names []string
 	for len(w.segments) > 1 && w.segments[0].lastIndex <= index {
-		if err := w.opts.FS.Remove(filepath.Join(w.dir, w.segments[0].name)); err != nil {
-			return w.fail(err)
-		}
-		// One at a time: removals that reach the disk in another order would leave a
-		// hole in the sequence.
-		if err := w.opts.FS.SyncDir(w.dir); err != nil {
-			return w.fail(err)
-		}
+		names = append(names, w.segments[0].name)
 		w.segments = w.segments[1:]
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	fs, dir := w.opts.FS, w.dir
+	return func() error {
+		for _, name := range names {
+			if err := fs.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+			// One at a time: removals that reach the disk in another order would leave a
+			// hole in the sequence.
+			if err := fs.SyncDir(dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // Segments is the number of files that the log consists of.

@@ -130,7 +130,10 @@ func TestSegmentsAreCutCarriedAndReleased(t *testing.T) {
 	}
 	before := w.Segments()
 	require.Greater(t, before, 4)
-	require.NoError(t, w.Release(30))
+	remove := w.Release(30)
+	require.NotNil(t, remove)
+	require.NoError(t, remove())
+	require.Nil(t, w.Release(30), "there is nothing left to give up")
 	require.Less(t, w.Segments(), before)
 	require.NoError(t, w.Close())
 
@@ -208,7 +211,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 		require.ErrorIs(t, err, ErrFailed)
 		fs.Fault = nil
 		require.ErrorIs(t, w.Flush(), ErrFailed, "a second attempt must not look like success")
-		require.ErrorIs(t, w.Release(1), ErrFailed)
+		require.Nil(t, w.Release(1))
 		require.ErrorIs(t, w.Close(), ErrFailed)
 
 		after := fs.Crash(rand.New(rand.NewPCG(1, 1)))
@@ -364,7 +367,9 @@ func crashRun(t *testing.T, seed uint64) {
 				}
 				if err == nil && rng.IntN(8) == 0 && durable.last > 10 {
 					durable.released = max(durable.released, durable.last-10)
-					err = w.Release(durable.released)
+					if remove := w.Release(durable.released); remove != nil {
+						err = remove()
+					}
 				}
 			}
 		} else {
