@@ -43,6 +43,7 @@ type Cache struct {
 	slots   int32
 	freed   []int32
 	changes changeLog
+	shapes  shapes
 	// states are not used yet.
 	states []podState
 	objects

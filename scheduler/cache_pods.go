@@ -256,7 +256,11 @@ func (c *Cache) compile(pod *Pod) (*PodInfo, error) {
 			return nil, err
 		}
 	}
-	return compilePod(pod)
+	p, err := compilePod(pod)
+	if err == nil {
+		c.shapes.share(p)
+	}
+	return p, err
 }
 
 func (c *Cache) compileBound(pod *Pod) (*PodInfo, error) {

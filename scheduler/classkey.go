@@ -16,11 +16,10 @@ import (
 // can make two pods collide has one placed by the other's rules.
 type classKey [sha256.Size]byte
 
-// classOfPod returns the pod's class; ok is false for pods that the plain form
-// decides about: those that name a node or use volumes which restrict where
-// they run, and those whose terms do not compile.
+// classOfPod returns the pod's class; ok is false for pods with volumes that
+// restrict where they run, and for those whose terms do not compile.
 func classOfPod(p *PodInfo) (key classKey, ok bool) {
-	if p.Pod.Spec.NodeName != "" || p.affinityErr != nil || p.unsupported != nil || namesNodes(p.Pod) ||
+	if p.affinityErr != nil ||
 		slices.ContainsFunc(p.Pod.Spec.Volumes, mayRestrict) ||
 		slices.ContainsFunc(p.spread, func(sc spreadConstraint) bool { return sc.err != nil }) {
 		return key, false

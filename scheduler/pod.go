@@ -2,20 +2,32 @@ package scheduler
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/orchcore/orchcore/selector"
 )
 
 // PodInfo is a pod compiled for scheduling: computed once, immutable after.
 type PodInfo struct {
-	Pod       *Pod
+	Pod      *Pod
+	Priority int32
+	// PodShape is never nil. Pods compiled by one Cache share it.
+	*PodShape
+
+	key         podKey
+	group       string // the PodGroup it belongs to
+	unsupported *UnsupportedError
+	// classed: pods of the same class are decided about alike.
+	classed bool
+}
+
+// PodShape is what pods of one kind have in common.
+type PodShape struct {
 	Namespace string
 	Labels    selector.Labels
-	Priority  int32
 	// Request is what the pod needs on its node, the form filters compare.
 	Request Resources
 
-	key podKey
 	// requested is what the pod takes on the node it is on: Request, with what
 	// a resize under way has allocated.
 	requested          Resources
@@ -43,14 +55,39 @@ type PodInfo struct {
 	preferredAnti []affinityTerm
 	affinityErr   errorList
 
-	spread      []spreadConstraint
-	features    []string // node features the pod needs
-	group       string   // the PodGroup it belongs to
-	unsupported *UnsupportedError
+	spread   []spreadConstraint
+	features []string // node features the pod needs
 
-	// class is valid if classed.
-	class   classKey
-	classed bool
+	// class identifies the shape, if it is shared.
+	class  classKey
+	shared bool
+}
+
+// shapes are the shapes that a Cache has met. Those that nothing uses any more
+// stay until there are too many: then it begins anew, and pods compiled later
+// share with each other.
+type shapes struct {
+	sync.Mutex
+	of map[classKey]*PodShape
+}
+
+const shapesMax = 4096
+
+// share lets the pod use the shape of one like it. Nobody else has seen p yet.
+func (s *shapes) share(p *PodInfo) {
+	if !p.shared {
+		return
+	}
+	s.Lock()
+	defer s.Unlock()
+	if have := s.of[p.class]; have != nil {
+		p.PodShape = have
+		return
+	}
+	if s.of == nil || len(s.of) >= shapesMax {
+		s.of = make(map[classKey]*PodShape)
+	}
+	s.of[p.class] = p.PodShape
 }
 
 // Name returns namespace/name.
@@ -79,16 +116,19 @@ func CompilePod(pod *Pod) (*PodInfo, error) {
 	return compilePod(pod)
 }
 
+// Compile is CompilePod with the strictness of the Cache. Pods of the same kind
+// that it compiles share most of their memory.
+func (c *Cache) Compile(pod *Pod) (*PodInfo, error) { return c.compile(pod) }
+
 // compilePod compiles without validating.
 func compilePod(pod *Pod) (*PodInfo, error) {
 	if pod.Name == "" {
 		return nil, &InputError{Object: "pod", Field: "metadata.name", Want: "a name"}
 	}
-	p := &PodInfo{
-		Pod:       pod,
+	p := &PodInfo{Pod: pod, PodShape: &PodShape{
 		Namespace: orDefault(pod.Namespace),
 		Labels:    selector.NewLabels(pod.Labels),
-	}
+	}}
 	p.key = podKey{p.Namespace, pod.Name}
 	if pod.Spec.Priority != nil {
 		p.Priority = *pod.Spec.Priority
@@ -105,7 +145,8 @@ func compilePod(pod *Pod) (*PodInfo, error) {
 		p.group = *g.PodGroupName
 	}
 	p.unsupported = unsupportedIn(p)
-	p.class, p.classed = classOfPod(p)
+	p.class, p.shared = classOfPod(p)
+	p.classed = p.shared && pod.Spec.NodeName == "" && p.unsupported == nil && !namesNodes(pod)
 	return p, nil
 }
 
