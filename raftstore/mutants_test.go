@@ -33,7 +33,7 @@ var mutants = []mutant{
 	{"a failed sync is taken for a success", "wal/wal.go",
 		"if err := w.file.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s: %w\", current.name, err)\n\t}", "_ = w.file.Sync()"},
 	{"a segment begins with state that is not durable yet", "wal/wal.go",
-		"batch := w.flushed.encode(w.opts.Group)", "batch := w.appended.encode(w.opts.Group)"},
+		"batch{buf: w.flushed.encode(w.opts.Group)}", "batch{buf: w.appended.encode(w.opts.Group)}"},
 	{"segments are released up to the newest snapshot's successor", "persist.go",
 		"r.wal.Release(release)", "r.wal.Release(release + 1000)"},
 	{"the hard state is not written", "persist.go",

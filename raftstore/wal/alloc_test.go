@@ -36,7 +36,7 @@ func TestAppendAndFlushAllocateNothing(t *testing.T) {
 	o.SegmentSizeBytes = 64 << 20
 	w, _, err := Open("data", o)
 	require.NoError(t, err)
-	entries := []*pb.Entry{entry(1, 1, string(make([]byte, 256))), entry(1, 2, "x")}
+	entries := []*pb.Entry{entry(1, 1, string(make([]byte, 256))), entry(1, 2, "x"), entry(1, 3, string(make([]byte, largeMin)))}
 	allocs := testing.AllocsPerRun(1000, func() {
 		w.AppendEntries(entries)
 		w.AppendState(HardState{Term: 1, Commit: 1})

@@ -10,8 +10,9 @@
 // # Algorithm
 //
 // Append calls encode records into memory; Flush completes the batch and costs one
-// write and one fdatasync however many records there are, which is what makes group
-// commit nearly free: on the disk this was measured on, 64 KiB cost what 4 KiB do.
+// write (two more for each entry of 32 KiB or more, whose data is not copied) and one
+// fdatasync however many records there are, which is what makes group commit nearly
+// free: on the disk this was measured on, 64 KiB cost what 4 KiB do.
 // Segments are filled with zeros before their first use, so that fdatasync has no
 // metadata to journal; the next one is prepared while the current one fills.
 //
@@ -38,7 +39,7 @@
 // returns ErrFailed. Nothing is retried, since the kernel may count lost pages as
 // written; and what the process finds after a restart is written again before use.
 // Append and Flush allocate nothing once their buffer has grown. A WAL belongs to
-// one goroutine at a time, Prepare excepted. Lengths are checked against the file
+// one goroutine at a time, Prepare and what Release returns excepted. Lengths are checked against the file
 // before memory is taken.
 //
 // # Differences from upstream
@@ -58,5 +59,5 @@
 //
 // # Reading order
 //
-// record.go, segment.go, wal.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
+// record.go, batch.go, segment.go, wal.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
 package wal

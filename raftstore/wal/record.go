@@ -59,14 +59,14 @@ type Mark struct {
 
 var errRecord = errors.New("malformed record")
 
-func appendEntry(b []byte, group uint64, e *pb.Entry) []byte {
+// appendEntryHead appends an entry's record up to its data.
+func appendEntryHead(b []byte, group uint64, e *pb.Entry) []byte {
 	b = append(b, byte(kindEntry))
 	b = binary.AppendUvarint(b, group)
 	b = binary.AppendUvarint(b, e.GetTerm())
 	b = binary.AppendUvarint(b, e.GetIndex())
 	b = append(b, byte(e.GetType()))
-	b = binary.AppendUvarint(b, uint64(len(e.Data)))
-	return append(b, e.Data...)
+	return binary.AppendUvarint(b, uint64(len(e.Data)))
 }
 
 func appendState(b []byte, group uint64, s HardState) []byte {
@@ -94,20 +94,6 @@ func appendMeta(b []byte, group uint64, key uint8, data []byte) []byte {
 	b = append(b, key)
 	b = binary.AppendUvarint(b, uint64(len(data)))
 	return append(b, data...)
-}
-
-// sealBatch completes the batch that begins at b[0] with room for its header and
-// pads it. It returns the batch and its checksum.
-func sealBatch(b []byte, salt, chain uint32) ([]byte, uint32) {
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-batchHeaderSize))
-	binary.LittleEndian.PutUint32(b[8:], chain)
-	binary.LittleEndian.PutUint32(b[12:], salt)
-	crc := crc32.Checksum(b[4:], castagnoli)
-	binary.LittleEndian.PutUint32(b, crc)
-	for len(b)%8 != 0 {
-		b = append(b, 0)
-	}
-	return b, crc
 }
 
 // batchHeader is the decoded header of a batch.

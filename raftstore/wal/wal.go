@@ -47,7 +47,8 @@ var (
 const BatchSizeMax = SegmentSizeMax - dataOffset
 
 // WAL is an open log. Append calls collect records in memory; Flush makes them
-// durable. All methods except Prepare belong to one goroutine at a time.
+// durable. All methods except Prepare belong to one goroutine at a time, as does what
+// Release returns.
 type WAL struct {
 	opts Options
 	dir  string
@@ -60,7 +61,7 @@ type WAL struct {
 	lastBatch int64
 	chain     uint32
 
-	buf []byte // the batch being collected, with room for its header
+	pending batch // what was appended since the last Flush
 	// lastIndex is the index of the last entry appended.
 	lastIndex uint64
 
@@ -115,11 +116,12 @@ func (c *carry) store(key uint8, data []byte) {
 }
 
 // AppendEntries adds entries of the log. An index at or below one appended before
-// replaces the log from there on.
+// replaces the log from there on. The data of the entries must not change until the
+// next Flush has returned.
 func (w *WAL) AppendEntries(entries []*pb.Entry) {
 	w.owing = w.owing || len(entries) > 0
 	for _, e := range entries {
-		w.buf = appendEntry(w.batch(), w.opts.Group, e)
+		w.pending.entry(w.opts.Group, e)
 		w.lastIndex = e.GetIndex()
 		last := &w.segments[len(w.segments)-1]
 		last.lastIndex = max(last.lastIndex, w.lastIndex)
@@ -128,7 +130,8 @@ func (w *WAL) AppendEntries(entries []*pb.Entry) {
 
 // AppendState adds a hard state, which replaces the one before.
 func (w *WAL) AppendState(s HardState) {
-	w.buf = appendState(w.batch(), w.opts.Group, s)
+	w.pending.room()
+	w.pending.buf = appendState(w.pending.buf, w.opts.Group, s)
 	if durable := &w.flushed.state; s.Term != durable.Term || s.Vote != durable.Vote {
 		w.owing = true
 	}
@@ -138,7 +141,8 @@ func (w *WAL) AppendState(s HardState) {
 // AppendMark adds the mark of a snapshot that is durable already.
 func (w *WAL) AppendMark(m Mark) {
 	w.owing = true
-	w.buf = appendMark(w.batch(), w.opts.Group, m)
+	w.pending.room()
+	w.pending.buf = appendMark(w.pending.buf, w.opts.Group, m)
 	w.appended.mark(m)
 	if m.Reset {
 		w.lastIndex = m.Index
@@ -148,20 +152,13 @@ func (w *WAL) AppendMark(m Mark) {
 // AppendMeta stores a small value under a key of the caller's; the last one counts.
 func (w *WAL) AppendMeta(key uint8, data []byte) {
 	w.owing = true
-	w.buf = appendMeta(w.batch(), w.opts.Group, key, data)
+	w.pending.room()
+	w.pending.buf = appendMeta(w.pending.buf, w.opts.Group, key, data)
 	w.appended.store(key, data)
 }
 
-// batch returns the buffer with its header reserved.
-func (w *WAL) batch() []byte {
-	if len(w.buf) == 0 {
-		return append(w.buf, make([]byte, batchHeaderSize)...)
-	}
-	return w.buf
-}
-
 // Buffered is the number of bytes appended and not flushed.
-func (w *WAL) Buffered() int { return len(w.buf) }
+func (w *WAL) Buffered() int { return w.pending.size() }
 
 // Owing reports whether anything is buffered that must be durable before others may
 // be answered: anything but a commit index, which Raft finds again.
@@ -173,43 +170,36 @@ func (w *WAL) Flush() error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(w.buf) == 0 {
+	if w.pending.empty() {
 		return nil
 	}
-	if len(w.buf) > BatchSizeMax-batchHeaderSize {
-		return w.fail(fmt.Errorf("%w: %d bytes, at most %d", ErrBatchTooLarge, len(w.buf), BatchSizeMax))
+	if size := w.pending.size(); size > BatchSizeMax-batchHeaderSize {
+		return w.fail(fmt.Errorf("%w: %d bytes, at most %d", ErrBatchTooLarge, size, BatchSizeMax))
 	}
 	if err := w.write(); err != nil {
 		return w.fail(err)
 	}
 	w.flushed, w.owing = w.appended, false
-	w.buf = w.buf[:0]
-	if cap(w.buf) > bufferKeepMax {
-		w.buf = nil
-	}
+	w.pending.reset()
 	return nil
 }
 
-// bufferKeepMax is the largest batch buffer kept for the next batch, in bytes.
-const bufferKeepMax = 4 << 20
-
 func (w *WAL) write() error {
 	current := &w.segments[len(w.segments)-1]
-	if w.off+int64(len(w.buf))+7 > int64(current.header.size) {
+	if w.off+int64(w.pending.size())+7 > int64(current.header.size) {
 		if err := w.cut(); err != nil {
 			return err
 		}
 		current = &w.segments[len(w.segments)-1]
 	}
-	batch, crc := sealBatch(w.buf, current.crc, w.chain)
-	w.buf = batch
-	if _, err := w.file.WriteAt(batch, w.off); err != nil {
+	crc := w.pending.seal(current.crc, w.chain)
+	if err := w.pending.writeAt(w.file, w.off); err != nil {
 		return fmt.Errorf("write %s at %d: %w", current.name, w.off, err)
 	}
 	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", current.name, err)
 	}
-	w.off += int64(len(batch))
+	w.off += int64(w.pending.size())
 	w.chain = crc
 	return nil
 }
@@ -229,7 +219,7 @@ func (w *WAL) cut() error {
 		sequence:   old.header.sequence + 1,
 		firstIndex: w.lastIndex + 1,
 		prevChain:  w.chain,
-	}, int64(len(w.buf))+7)
+	}, int64(w.pending.size())+7)
 	if err != nil {
 		return err
 	}
@@ -255,32 +245,30 @@ type newSegment struct {
 // begin makes a segment with room for a batch of room bytes after the first one,
 // which repeats what must be carried over.
 func (w *WAL) begin(h segmentHeader, room int64) (newSegment, error) {
-	batch := w.flushed.encode(w.opts.Group)
-	next, err := w.takePrepared(dataOffset + int64(len(batch)) + 7 + room)
+	first := batch{buf: w.flushed.encode(w.opts.Group)}
+	next, err := w.takePrepared(dataOffset + int64(first.size()) + 7 + room)
 	if err != nil {
 		return newSegment{}, err
 	}
 	h.size = uint64(next.size)
 	header, crc := h.encode()
 	chain := crc
-	if len(batch) > 0 {
-		batch, chain = sealBatch(batch, crc, crc)
+	if !first.empty() {
+		chain = first.seal(crc, crc)
 	}
 	name := segmentName(h.sequence)
-	if err := w.install(next, name, header, batch); err != nil {
+	if err := w.install(next, name, header, &first); err != nil {
 		return newSegment{}, errors.Join(fmt.Errorf("begin %s: %w", name, err), next.file.Close())
 	}
-	return newSegment{segment{header: h, crc: crc, name: name}, next.file, dataOffset + int64(len(batch)), chain}, nil
+	return newSegment{segment{header: h, crc: crc, name: name}, next.file, dataOffset + int64(first.size()), chain}, nil
 }
 
-func (w *WAL) install(p *prepared, name string, header, batch []byte) error {
+func (w *WAL) install(p *prepared, name string, header []byte, first *batch) error {
 	if _, err := p.file.WriteAt(header, 0); err != nil {
 		return err
 	}
-	if len(batch) > 0 {
-		if _, err := p.file.WriteAt(batch, dataOffset); err != nil {
-			return err
-		}
+	if err := first.writeAt(p.file, dataOffset); err != nil {
+		return err
 	}
 	if err := p.file.Sync(); err != nil {
 		return err

@@ -399,7 +399,11 @@ func appendRandom(rng *rand.Rand, w *WAL, m *model) {
 		m.state.Term++
 		var entries []*pb.Entry
 		for i := range uint64(1 + rng.IntN(4)) {
-			data := fmt.Sprintf("%d-%0*d", m.state.Term, rng.IntN(900), rng.Uint32())
+			width := rng.IntN(900)
+			if rng.IntN(40) == 0 {
+				width += largeMin
+			}
+			data := fmt.Sprintf("%d-%0*d", m.state.Term, width, rng.Uint32())
 			entries = append(entries, entry(m.state.Term, first+i, data))
 			m.entries[first+i] = data
 			m.last = first + i
