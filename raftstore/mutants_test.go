@@ -91,8 +91,6 @@ var mutants = []mutant{
 		"return m.appendSessions(b)", "return (&machine{steps: m.steps}).appendSessions(b)"},
 	{"an expiry counts in any term", "lease_command.go",
 		"if term != m.entryTerm {", "if false {"},
-	{"an expiry ends whatever lease has the id now", "mvcc/lease.go",
-		"!ok || l.Serial != serial {", "!ok || l.Serial == 0 {"},
 	{"a new leader gives leases no time of its own", "lease_desk.go",
 		"c.ticks+d.ticksOf(left)+c.electionTicks", "c.ticks+min(1, d.ticksOf(left))"},
 	{"calls about leases are answered without asking anybody", "lease_desk.go",
