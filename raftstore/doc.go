@@ -115,7 +115,6 @@
 //     the first two without confirming that it leads, and any member the third.
 //   - Differs: the quota counts what the state takes, which falls by itself after
 //     deletes and compactions; etcd's counts the file, which falls by defragmentation.
-//     AlarmCorrupt refuses writes alone; etcd's refuses reads as well.
 //
 // # Sources
 //
@@ -131,5 +130,7 @@
 // node.go, leadership.go, lifecycle.go, change.go, backup.go; raftlog.go, message.go;
 // dump.go. Then
 // sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
-// is seen. election.go is a recipe on top.
+// is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits
+// of the state: alarm.go, quota.go, autocompact.go; recipes on top: cas.go, mutex.go,
+// election.go, election_fence.go, and package objectcache.
 package raftstore
