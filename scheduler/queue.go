@@ -27,7 +27,8 @@ import (
 // begins at one second and doubles with every rejection up to ten; pods that
 // failed by an error count their errors instead. When nothing is active the
 // pod whose backoff ends first is popped early, but not one that backs off
-// because of an error: that protects the API server (KEP-5142).
+// because of an error, which protects the API server (KEP-5142), nor a member of
+// a group.
 //
 // Pods that a PreEnqueuer rejects (scheduling gates, an incomplete gang,
 // victims still being removed) are gated: in the unschedulable set, and moved
@@ -72,7 +73,8 @@ type QueueConfig struct {
 // QueuePlace is where a pod is in a Queue.
 type QueuePlace uint8
 
-// The places. A gated pod is in QueueUnschedulable.
+// The places. A gated pod is in QueueUnschedulable; QueueErrorBackoff holds the
+// pods that are not popped early.
 const (
 	QueueNowhere QueuePlace = iota
 	QueueActive

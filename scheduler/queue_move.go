@@ -180,7 +180,10 @@ func (q *Queue) toBackoff(entry *QueuedPod) {
 	switch {
 	case entry.gate != 0:
 		q.settle(entry, QueueUnschedulable)
-	case entry.rejected|entry.pending == 0:
+	case entry.rejected|entry.pending == 0, entry.Pod.group != "":
+		// Differs: kube-scheduler 1.36 lets Pop take rejected members of a group
+		// early as well. One of them takes all others along, so that a group
+		// that does not fit is tried without pause.
 		q.settle(entry, QueueErrorBackoff)
 	default:
 		q.settle(entry, QueueBackoff)
