@@ -156,7 +156,7 @@ func canonical(listing string) []string {
 // Updates applied to a live table leave what a fresh load gives, change after
 // change; and no transaction fails.
 func TestKernelUpdatesNFT(t *testing.T) {
-	steps := 150
+	steps := 260 // of each family
 	if testing.Short() {
 		steps = 20
 	}
@@ -180,7 +180,7 @@ func TestKernelUpdatesNFT(t *testing.T) {
 
 // The same for iptables, where chains that stay keep their rules untouched.
 func TestKernelUpdatesIPTables(t *testing.T) {
-	steps := 100
+	steps := 125 // of each family
 	if testing.Short() {
 		steps = 20
 	}

@@ -332,6 +332,14 @@ func trafficConfig(mode proxyrules.Mode) proxyrules.Config {
 	return cfg
 }
 
+func (r *rig) apply(t *testing.T, mode proxyrules.Mode, tool string, u *proxyrules.Update) {
+	if mode == proxyrules.NFTables {
+		r.node.run(t, "nft -f -", u.AppendNFT(nil))
+	} else {
+		r.node.run(t, tool+" --noflush --counters", u.AppendIPTables(nil))
+	}
+}
+
 func (r *rig) load(t *testing.T, mode proxyrules.Mode, tool string, rules *proxyrules.RuleSet) {
 	if mode == proxyrules.NFTables {
 		r.node.run(t, "nft -f -", rules.AppendNFT(nil))
@@ -386,8 +394,8 @@ func (r *rig) affinity(t *testing.T) {
 	t.Fatal("affinity did not expire")
 }
 
-// survival: a connection lives on while its backend leaves the service and
-// others change.
+// survival: a connection lives on while its backend leaves the service, while
+// others change, and while everything is loaded anew.
 func (r *rig) survival(t *testing.T, mode proxyrules.Mode, tool string, cfg proxyrules.Config, rules *proxyrules.RuleSet, services []proxyrules.Service, slices []proxyrules.EndpointSlice) {
 	src, dst := netip.MustParseAddr("192.168.0.100"), netip.MustParseAddrPort("172.30.0.10:80")
 	var c net.Conn
@@ -402,16 +410,33 @@ func (r *rig) survival(t *testing.T, mode proxyrules.Mode, tool string, cfg prox
 	next, err := proxyrules.Compile(cfg, services[:5], slices)
 	require.NoError(t, err)
 	u := proxyrules.Diff(rules, next)
+	r.apply(t, mode, tool, u)
 	if mode == proxyrules.NFTables {
-		r.node.run(t, "nft -f -", u.AppendNFT(nil))
 		time.Sleep(time.Second)
 		r.node.run(t, "nft -f -", u.AppendNFTCleanup(nil))
-	} else {
-		r.node.run(t, tool+" --noflush --counters", u.AppendIPTables(nil))
 	}
-	again, err := ask(c, 5*time.Second)
-	require.NoError(t, err)
-	require.Equal(t, answer, again)
+	alive := func() {
+		again, err := ask(c, 5*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, answer, again)
+	}
+	alive()
+	before := next
+	for i := range 10 {
+		slices[2].Endpoints[0].Addresses = []string{fmt.Sprintf("10.0.3.%d", 1+i)} // elocal
+		now, err := proxyrules.Compile(cfg, services[:5], slices)
+		require.NoError(t, err)
+		r.apply(t, mode, tool, proxyrules.Diff(before, now))
+		before = now
+		alive()
+	}
+	slices[2].Endpoints[0].Addresses = []string{"10.0.1.10"}
+	if mode == proxyrules.NFTables {
+		r.node.run(t, "nft -f -", next.AppendNFT(nil))
+	} else {
+		r.node.run(t, tool+" --noflush --counters", next.AppendIPTables(nil))
+	}
+	alive()
 	r.probe(t, next, r.client, proxyrules.TCP, "192.168.0.100", "172.30.0.10:80")
 	r.probe(t, next, r.client, proxyrules.TCP, "192.168.0.100", "172.30.0.13:80")
 }
