@@ -34,8 +34,9 @@ type engine struct {
 	sharesMaps bool
 	mark       *owner
 	uses       uint64 // of classes, so far
-	decided    uint64 // pods placed
-	cells      int    // nodes times classes
+	// What it did: pods placed, and errors that were known.
+	decided, recalled uint64
+	cells             int // nodes times classes
 
 	// checked holds every decision against the plain form; for tests.
 	checked bool

@@ -26,6 +26,7 @@ type class struct {
 	mark   *owner
 	cycle  Cycle // what plugins see
 	used   uint64
+	memo   memo
 
 	// The state of the Cache that the class has followed.
 	clock, cursor uint64

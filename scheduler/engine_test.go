@@ -25,7 +25,7 @@ var (
 // starts.
 func TestEngineDecidesAsPlainForm(t *testing.T) {
 	const perHistory = 400
-	decisions, placed, byEngine := 0, 0, 0
+	decisions, placed, byEngine, recalled := 0, 0, 0, 0
 	for i := range uint64(max(*engineEvents/perHistory, 1)) {
 		events := make([]uint64, perHistory)
 		rng := rand.New(rand.NewPCG(*engineSeed, i))
@@ -42,8 +42,10 @@ func TestEngineDecidesAsPlainForm(t *testing.T) {
 		decisions += h.decisions
 		placed += h.placed
 		byEngine += int(h.engine.engine.decided)
+		recalled += int(h.engine.engine.recalled)
 	}
-	t.Logf("%d decisions, %d pods placed, %d by the engine", decisions, placed, byEngine)
+	t.Logf("%d decisions, %d pods placed, %d of them by the engine, %d errors known", decisions, placed, byEngine, recalled)
+	require.Greater(t, recalled, (decisions-placed)/20)
 	require.Greater(t, byEngine, placed/2)
 	require.Greater(t, placed, decisions/10)
 	require.Less(t, placed, decisions)
@@ -458,6 +460,23 @@ func (h *history) decide(rng *rand.Rand) error {
 	if rng.IntN(10) == 0 {
 		p.Status.NominatedNodeName = fmt.Sprintf("n%d", rng.IntN(h.maxed))
 	}
+	for {
+		fits, err := h.decideOn(rng, p)
+		if fits || err != nil || rng.IntN(3) > 0 {
+			return err
+		}
+		h.serial++
+		again := *p
+		again.Name = fmt.Sprintf("p%d", h.serial)
+		again.Status.NominatedNodeName = ""
+		if rng.IntN(3) == 0 {
+			again.Spec.Priority = ptr(int32(rng.IntN(3)))
+		}
+		p = &again
+	}
+}
+
+func (h *history) decideOn(rng *rand.Rand, p *Pod) (fits bool, err error) {
 	h.decisions++
 	want, wantErr := h.plain.Schedule(p)
 	got, err := h.engine.Schedule(p)
@@ -468,16 +487,16 @@ func (h *history) decide(rng *rand.Rand) error {
 	var wantFit, fit *FitError
 	switch {
 	case !got.equal(&want):
-		return fmt.Errorf("%s: engine %+v, plain form %+v", p.Name, got, want)
+		return false, fmt.Errorf("%s: engine %+v, plain form %+v", p.Name, got, want)
 	case fmt.Sprint(err) != fmt.Sprint(wantErr):
-		return fmt.Errorf("%s: engine %v, plain form %v", p.Name, err, wantErr)
+		return false, fmt.Errorf("%s: engine %v, plain form %v", p.Name, err, wantErr)
 	case h.plain.start != h.engine.start:
-		return fmt.Errorf("%s: engine goes on at %d, plain form at %d", p.Name, h.engine.start, h.plain.start)
+		return false, fmt.Errorf("%s: engine goes on at %d, plain form at %d", p.Name, h.engine.start, h.plain.start)
 	case errors.As(err, &fit) && errors.As(wantErr, &wantFit) && !fit.equal(wantFit):
-		return fmt.Errorf("%s: engine %+v, plain form %+v", p.Name, fit, wantFit)
+		return false, fmt.Errorf("%s: engine %+v, plain form %+v", p.Name, fit, wantFit)
 	}
 	if err != nil {
-		return nil
+		return false, nil
 	}
 	h.placed++
 	if rng.IntN(5) > 0 {
@@ -486,5 +505,5 @@ func (h *history) decide(rng *rand.Rand) error {
 		bound.Spec.NodeName = got.Node
 		h.waits[p.Name] = &bound
 	}
-	return nil
+	return true, nil
 }

@@ -127,19 +127,36 @@ func (s *Scheduler) SchedulePodInto(p *PodInfo, out *Placement) error {
 		*out = Placement{}
 		return ErrNoNodes
 	}
-	if s.engine != nil && s.engineDecides(profile, p, out) {
-		return nil
-	}
 	if s.engine != nil {
-		if fit := s.engineFails(profile, p); fit != nil {
-			*out = Placement{}
-			return fit
-		}
+		return s.fast(profile, p, out)
 	}
 	s.cycle.begin(s, profile, p, nodes)
-	placement, err := s.run(&s.cycle)
-	*out = placement
+	*out, err = s.run(&s.cycle)
 	return err
+}
+
+// fast decides with the engine, and with the plain form where that declines.
+func (s *Scheduler) fast(profile *profile, p *PodInfo, out *Placement) error {
+	if s.engineDecides(profile, p, out) {
+		return nil
+	}
+	*out = Placement{}
+	if fit := s.recall(profile, p); fit != nil {
+		return fit
+	}
+	start, source := s.start, *s.pcg
+	fit := s.engineFails(profile, p)
+	if fit == nil {
+		s.cycle.begin(s, profile, p, s.config.Cache.list)
+		var err error
+		*out, err = s.run(&s.cycle)
+		var ok bool
+		if fit, ok = err.(*FitError); !ok {
+			return err
+		}
+	}
+	s.remember(profile, p, start, source, fit)
+	return fit
 }
 
 // profileOf finds the profile for the pod, and refuses what cannot be
