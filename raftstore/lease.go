@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/mvcc"
@@ -76,10 +75,6 @@ func (s *Store) newLeaseID() int64 {
 
 // Grant implements Leaser.
 func (s *Store) Grant(ctx context.Context, id, ttl int64) (Lease, error) {
-	if ttl > mvcc.MaxLeaseTTL {
-		detail := fmt.Sprintf("%d s, at most %d allowed", ttl, int64(mvcc.MaxLeaseTTL))
-		return Lease{}, notApplied(&mvcc.RequestError{Field: "lease.ttl", Detail: detail, Err: mvcc.ErrLeaseTTLTooLarge})
-	}
 	if err := s.reserve(ctx, leaseOverheadBytes); err != nil {
 		return Lease{}, notApplied(err)
 	}

@@ -103,6 +103,9 @@
 // here; in etcd the server chooses the one and raises the other before it
 // proposes the grant, which is the duty of the layer above.
 //
+// Differs: a transaction whose nested transactions only read is read-only. etcd
+// takes it for a write, which goes through its log and may meet an alarm.
+//
 // Differs: an open watcher that lags is ended by a compaction only when it would
 // miss events; etcd ends it when its next revision is below the floor.
 //

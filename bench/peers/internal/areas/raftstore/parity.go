@@ -21,6 +21,7 @@ func Parity() compare.Area {
 		Doc:  "raftstore/mvcc/doc.go",
 		Suites: []compare.Suite{
 			suite(corners(), func(r *rand.Rand) script { return newGenerator(r).script(60) }),
+			serverSuite(),
 		},
 	}
 }
