@@ -40,8 +40,10 @@ func (s *Scheduler) engineFails(profile *profile, p *PodInfo) *FitError {
 	fit.rejected.nodes, fit.rejected.start = e.nodes, start%len(e.nodes)
 	fit.rejected.kind, fit.rejected.verdicts = slices.Clone(f.rejected.kind), slices.Clip(f.rejected.verdicts)
 	s.start = (start + len(e.nodes)) % len(e.nodes)
-	f.cycle.candidates = f.candidates(k, p)
-	s.postFilter(&f.cycle, fit)
+	if !s.meek {
+		f.cycle.candidates = f.candidates(k, p)
+		s.postFilter(&f.cycle, fit)
+	}
 	if checked || e.checked {
 		s.checkFailure(profile, p, start, source, fit)
 	}

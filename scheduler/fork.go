@@ -141,10 +141,11 @@ func (f *Fork) AddNodes(template *Node, n int) ([]string, error) {
 		}
 		node.Labels[LabelHostname] = node.Name
 		if err := f.AddNode(&node); err != nil {
-			return nil, errors.Join(err, f.Revert(before))
+			return nil, errors.Join(err, f.undo(before))
 		}
 		names = append(names, node.Name)
 	}
+	f.unmark(before)
 	return names, nil
 }
 
@@ -253,14 +254,15 @@ func (f *Fork) Preempt(pod *Pod) (Placement, *Nomination, error) {
 	for _, victim := range unfit.Nominated.Victims {
 		namespace, name, _ := strings.Cut(victim, "/")
 		if err := f.RemovePod(namespace, name); err != nil {
-			return Placement{}, nil, errors.Join(err, f.Revert(before))
+			return Placement{}, nil, errors.Join(err, f.undo(before))
 		}
 	}
 	nominated := *pod
 	nominated.Status.NominatedNodeName = unfit.Nominated.Node
 	if placement, err = f.Schedule(&nominated); err != nil {
-		return Placement{}, nil, errors.Join(err, f.Revert(before))
+		return Placement{}, nil, errors.Join(err, f.undo(before))
 	}
+	f.unmark(before)
 	return placement, unfit.Nominated, nil
 }
 
@@ -286,10 +288,11 @@ func (f *Fork) Drain(node string, options qos.DrainOptions, budgets []*qos.Budge
 		key := podKey{orDefault(step.Pod.Metadata.Namespace), step.Pod.Metadata.Name}
 		pod := f.cache.pod(key).info.Pod
 		if err := f.RemovePod(key.namespace, key.name); err != nil {
-			return nil, nil, errors.Join(err, f.Revert(before))
+			return nil, nil, errors.Join(err, f.undo(before))
 		}
 		evicted = append(evicted, unbound(pod))
 	}
+	f.unmark(before)
 	return steps, evicted, nil
 }
 

@@ -87,6 +87,21 @@ func (f *Fork) Revert(to Mark) error {
 	return nil
 }
 
+// undo is Revert to a mark that nobody else knows, which ends too.
+func (f *Fork) undo(to Mark) error {
+	err := f.Revert(to)
+	f.unmark(to)
+	return err
+}
+
+// unmark ends a mark, if it is the last one.
+func (f *Fork) unmark(m Mark) {
+	if last := len(f.marks) - 1; last >= 0 && f.marks[last].id == m.id {
+		f.marks[last] = mark{}
+		f.marks = f.marks[:last]
+	}
+}
+
 // remark records as changed again what has changed since another state of the
 // log, which is being restored.
 func (l *changeLog) remark(then *changeLog) {

@@ -20,6 +20,8 @@ type Scheduler struct {
 	start int
 	rng   *rand.Rand
 	pcg   *rand.PCG // what rng draws from
+	// meek: nobody looks for victims when a pod fits nowhere.
+	meek bool
 	// engine is nil with Config.Plain.
 	engine *engine
 
@@ -210,7 +212,9 @@ func (s *Scheduler) run(c *Cycle) (Placement, error) {
 	}
 	if len(s.feasible) == 0 {
 		fit = fit.kept(c)
-		s.postFilter(c, fit)
+		if !s.meek {
+			s.postFilter(c, fit)
+		}
 		return Placement{}, fit
 	}
 	out := Placement{
