@@ -38,6 +38,8 @@ func Ratios() measure.Area {
 	area.Rows = append(area.Rows,
 		measure.Row{Name: "kernel-load/mode=nft", Unit: "ns/op", Open: openKernelLoad},
 		measure.Row{Name: "kernel-sync-one/mode=nft", Unit: "ns/op", Open: openKernelSync},
+		measure.Row{Name: "kernel-first-packet/mode=nft/service=first", Unit: "ns/op", Open: func() (*measure.Pair, error) { return openFirstPacket(0) }},
+		measure.Row{Name: "kernel-first-packet/mode=nft/service=last", Unit: "ns/op", Open: func() (*measure.Pair, error) { return openFirstPacket(ratioServices - 1) }},
 	)
 	return area
 }
