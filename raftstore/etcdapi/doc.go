@@ -42,8 +42,8 @@
 //     create users and roles, or turn it on, is refused as not capable.
 //   - Differs: HTTP has an address of its own (Handler); the clients' address serves
 //     gRPC only, and there is no JSON gateway and no /metrics.
-//   - Differs: a snapshot is a backup of the store, which raftstore.Restore reads and
-//     etcdutl does not.
+//   - Differs: a snapshot is a backup of the store, which OpenSnapshot reads for
+//     raftstore.Restore, and etcdutl does not.
 //   - Differs: HashKV and Hash are not etcd's numbers. Members of one store can be
 //     compared.
 //   - Differs: Defragment has nothing to do, and a compaction with Physical does not
