@@ -207,3 +207,33 @@ func TestEntriesApplyAtMostOnce(t *testing.T) {
 	m.removed[1] = true
 	require.False(t, admit(2, 2, 1), "a member that was removed writes nothing")
 }
+
+// FuzzTxn decodes arbitrary bytes as a transaction: what is accepted is bounded by what
+// was sent, and comes back from its own encoding.
+func FuzzTxn(f *testing.F) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 8 {
+		f.Add(appendTxn(nil, randomTxn(rng, 3)))
+	}
+	deep := []byte{0, 0, 0}
+	for range 2 * txnDepthMax {
+		deep = append(append([]byte{0, 1, opTxn}, deep...), 0)
+	}
+	f.Add(deep)
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := reader{b: b}
+		txn := r.txn(0)
+		if r.end(commandTxn) != nil {
+			return
+		}
+		encoded := appendTxn(nil, &txn)
+		require.LessOrEqual(t, len(encoded), len(b), "numbers may be longer than they need to be, nothing else")
+		again := reader{b: encoded}
+		require.Equal(t, txn, again.txn(0))
+		require.NoError(t, again.end(commandTxn))
+		if mvcc.Validate(&txn, mvcc.Limits{}) == nil {
+			_, _ = mvcc.New().Apply(&txn)
+		}
+	})
+}
