@@ -119,7 +119,7 @@ func (b *bench) compareChoice(pod *v1.Pod, ours *cluster, own *scheduler.Pod, re
 		return d, err
 	}
 	o := &opinion{}
-	o.placement, o.err = ours.scheduler.Schedule(own)
+	o.placement, o.err = ours.schedule(own)
 	rec.Text(partTruncate, renderChoice(d, o), renderOurChoice(o))
 	return d, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/orchcore/orchcore/scheduler"
 )
@@ -12,6 +13,7 @@ import (
 type cluster struct {
 	cache     *scheduler.Cache
 	scheduler *scheduler.Scheduler
+	plain     *scheduler.Scheduler // decides the same without the engine
 	pending   []*scheduler.Pod
 }
 
@@ -47,10 +49,15 @@ func load(data []byte, percent int, disabled []string, unvalidated bool) (*clust
 		percent = scheduler.Adaptive
 	}
 	var err error
-	if c.scheduler, err = scheduler.New(scheduler.Config{
+	config := scheduler.Config{
 		Cache: c.cache, PercentageOfNodesToScore: percent,
 		Profiles: []scheduler.Profile{{Disabled: disabled}},
-	}); err != nil {
+	}
+	if c.scheduler, err = scheduler.New(config); err != nil {
+		return nil, err
+	}
+	config.Plain = true
+	if c.plain, err = scheduler.New(config); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(
@@ -110,9 +117,20 @@ type opinion struct {
 // was.
 func (c *cluster) decide(p *scheduler.Pod) *opinion {
 	o := &opinion{}
-	o.placement, o.err = c.scheduler.Schedule(p)
+	o.placement, o.err = c.schedule(p)
 	o.why, o.whyErr = c.scheduler.Explain(p)
 	return o
+}
+
+// schedule decides with the engine and in the plain form. That the two agree is
+// part of agreeing with upstream: if they do not, the answer is an error.
+func (c *cluster) schedule(p *scheduler.Pod) (scheduler.Placement, error) {
+	placement, err := c.scheduler.Schedule(p)
+	plain, plainErr := c.plain.Schedule(p)
+	if !reflect.DeepEqual(placement, plain) || fmt.Sprint(err) != fmt.Sprint(plainErr) {
+		return placement, fmt.Errorf("the engine says %+v, %v, the plain form %+v, %v", placement, err, plain, plainErr)
+	}
+	return placement, err
 }
 
 // fitError is the text of the failure without the words of preemption.

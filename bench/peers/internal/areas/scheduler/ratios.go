@@ -32,7 +32,7 @@ const (
 	// checkedPods is how many placements are compared node by node, and
 	// checkedEvictions how many with the evictions that they took; for these
 	// upstream has to try every node.
-	checkedPods      = 40
+	checkedPods      = 100
 	checkedEvictions = 3
 )
 
@@ -248,9 +248,10 @@ func (r *race) build() (*scheduler.Scheduler, *scheduler.Cache, error) {
 
 // place schedules the pending pods and assumes them.
 func (r *race) place(s *scheduler.Scheduler, cache *scheduler.Cache) error {
+	var placement scheduler.Placement
 	for _, p := range r.pending {
 		pod := p.Pod
-		placement, err := s.SchedulePod(p)
+		err := s.SchedulePodInto(p, &placement)
 		var unfit *scheduler.FitError
 		if r.load.Preempts && errors.As(err, &unfit) && unfit.Nominated != nil {
 			pod, placement, err = evict(s, cache, pod, unfit.Nominated)
@@ -259,7 +260,12 @@ func (r *race) place(s *scheduler.Scheduler, cache *scheduler.Cache) error {
 		if err != nil {
 			return fmt.Errorf("pod %s: %w", p.Name(), err)
 		}
-		if err := cache.Assume(pod, placement.Node); err != nil {
+		if p.Pod == pod {
+			err = cache.AssumePod(p, placement.Node)
+		} else {
+			err = cache.Assume(pod, placement.Node)
+		}
+		if err != nil {
 			return err
 		}
 		r.placed = append(r.placed, placement.Node)
