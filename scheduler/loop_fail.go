@@ -54,15 +54,20 @@ func (p *PodInfo) on(node string) *PodInfo {
 // comeBack hands a failed pod back to the queue; false when it is not wanted
 // there any more. l.mu is held.
 func (l *Loop) comeBack(entry *QueuedPod, latest *PodInfo, gone bool, err error, now time.Time) bool {
-	if gone {
-		l.queue.Done(entry)
-		return false
-	}
 	if latest != nil {
 		l.queue.refresh(entry, latest)
 	}
-	l.queue.Failed(entry, FailureOf(err), now)
-	return l.queue.pods[entry.Pod.key] == entry
+	if gone {
+		l.queue.Done(entry)
+	} else {
+		l.queue.Failed(entry, FailureOf(err), now)
+	}
+	there := l.queue.pods[entry.Pod.key]
+	if there == nil {
+		// Undoing has restored the nomination of a pod that is gone.
+		l.cache.Unnominate(entry.Pod.Namespace, entry.Pod.Pod.Name)
+	}
+	return there == entry
 }
 
 // failed brings a pod back for which there is no node, and makes room for it if

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -23,10 +24,8 @@ type fakeAPI struct {
 	nodes map[string]*Node
 	pods  map[string]*Pod
 	binds map[string]int // by UID
-	// watchers hear of every change, in order.
-	watchers []func(*Loop)
-	loops    []*Loop
-	uid      int
+	loops []*Loop        // hear of every change, in order
+	uid   int
 }
 
 func newFakeAPI(t testing.TB, nodes int, cpuMilli int64) *fakeAPI {
@@ -55,8 +54,8 @@ func (a *fakeAPI) removeNode(name string) {
 	for _, l := range a.loops {
 		l.RemoveNode(name)
 	}
-	for key, p := range a.pods {
-		if p.Spec.NodeName == name {
+	for _, key := range slices.Sorted(maps.Keys(a.pods)) {
+		if a.pods[key].Spec.NodeName == name {
 			a.remove(key)
 		}
 	}
@@ -66,11 +65,11 @@ func (a *fakeAPI) removeNode(name string) {
 func (a *fakeAPI) watch(l *Loop) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, n := range a.nodes {
-		require.NoError(a.t, l.SetNode(n))
+	for _, name := range slices.Sorted(maps.Keys(a.nodes)) {
+		require.NoError(a.t, l.SetNode(a.nodes[name]))
 	}
-	for _, p := range a.pods {
-		require.NoError(a.t, l.SetPod(p))
+	for _, name := range slices.Sorted(maps.Keys(a.pods)) {
+		require.NoError(a.t, l.SetPod(a.pods[name]))
 	}
 	a.loops = append(a.loops, l)
 }

@@ -206,6 +206,9 @@ func (q *Queue) Add(pod *Pod, now time.Time) error {
 		return err
 	}
 	q.groups.add(p)
+	if f := q.flights.find(p.id()); f != nil {
+		f.latest, f.gone = p, false
+	}
 	q.add(p, profile, now, eventUnscheduledAdd)
 	if p.group != "" {
 		q.Event(Event{Resource: eventUnscheduledPod, Action: EventAdd, NewPod: p}, now)
@@ -245,7 +248,7 @@ func (q *Queue) Update(pod *Pod, now time.Time) error {
 		for _, e := range PodEvents(f.latest, p) {
 			q.flights.record(&e)
 		}
-		f.latest = p
+		f.latest, f.gone = p, false
 		return nil
 	}
 	entry := q.pods[p.key]
