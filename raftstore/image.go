@@ -182,17 +182,17 @@ func readAnyImage(r io.Reader) (clusterID uint64, m *machine, err error) {
 	return clusterID, m, nil
 }
 
-// fileWriter writes a file from its start, in small steps: one sync of everything at
-// the end would keep the disk from the log for as long as it takes.
+// fileWriter writes a file from its start and back in small steps: a sync of
+// everything at the end would keep the disk from the log for as long as it takes.
 type fileWriter struct {
-	file        wal.File
-	off, synced int64
+	file      wal.File
+	off, back int64
 	// pace, if set, is called after each write.
 	pace func()
 }
 
-// imageStepBytes is how much of an image is written between two syncs, and
-// imageBufferBytes how much at once.
+// imageStepBytes is how much of an image is written back at a time, and
+// imageBufferBytes how much is written at once.
 const (
 	imageStepBytes   = 1 << 20
 	imageBufferBytes = 128 << 10
@@ -201,9 +201,9 @@ const (
 func (w *fileWriter) Write(p []byte) (int, error) {
 	n, err := w.file.WriteAt(p, w.off)
 	w.off += int64(n)
-	if err == nil && w.off-w.synced >= imageStepBytes {
-		w.synced = w.off
-		err = w.file.Sync()
+	if err == nil && w.off-w.back >= imageStepBytes {
+		err = wal.Writeback(w.file, w.back, w.off-w.back)
+		w.back = w.off
 	}
 	if w.pace != nil {
 		w.pace()

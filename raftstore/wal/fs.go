@@ -46,6 +46,19 @@ type File interface {
 	Sync() error
 }
 
+// Writeback brings what was written to a part of a file to the disk before the sync
+// that makes it durable, so that the sync has less to do and others who sync in the
+// meantime wait for less. It promises nothing, and does nothing where the file system
+// offers no such thing. An error is like that of a sync.
+func Writeback(f File, off, sizeBytes int64) error {
+	if w, ok := f.(interface {
+		writeback(off, sizeBytes int64) error
+	}); ok {
+		return w.writeback(off, sizeBytes)
+	}
+	return nil
+}
+
 // OS is the file system of the operating system.
 var OS FS = osFS{}
 
@@ -65,6 +78,8 @@ func (f osFile) Size() (int64, error) {
 }
 
 func (f osFile) Sync() error { return syncData(f.File) }
+
+func (f osFile) writeback(off, sizeBytes int64) error { return writeBack(f.File, off, sizeBytes) }
 
 func (osFS) Create(name string) (File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
