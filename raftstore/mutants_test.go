@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"a vote is answered before it is durable", "wal/wal.go",
 		"s.Term != durable.Term || s.Vote != durable.Vote {", "false {"},
 	{"acknowledgements go out before the write", "persist.go",
-		"if r.syncTook < slowSync {\n\t\ttook, err := r.write(batch)\n\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn r.wrote(batch, took)\n\t}",
+		"if r.syncTook < slowSync && !r.diskBusy() {\n\t\ttook, err := r.write(batch)\n\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn r.wrote(batch, took)\n\t}",
 		"if r.syncTook < slowSync {\n\t\tif err := r.wrote(batch, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tr.sendAll()\n\t\t_, err := r.write(batch)\n\t\treturn err\n\t}"},
 	{"a write that needs no answer at once is never synced", "persist.go",
 		"len(t.append.Responses) > 0 && r.wal.Owing() || r.wal.Buffered() > unsyncedMax", "len(t.append.Entries) > 0 && len(t.append.Responses) > 2"},

@@ -52,13 +52,19 @@ func (r *replica) takeTasks() error {
 // two hand-overs, and whatever arrives meanwhile makes the next batch. A slower
 // one is written in the background, so that heartbeats and acknowledgements do not
 // wait for it.
+//
+// The same goes for a disk that is busy with files besides the log.
 const slowSync = 2 * time.Millisecond
+
+// diskBusy reports whether this member itself keeps its disk busy just now: then a
+// sync may take long, and the others, who do so at other times, decide without it.
+func (r *replica) diskBusy() bool { return r.cutting || r.removing || r.preparing }
 
 // writeTasks writes everything that is queued with one sync.
 func (r *replica) writeTasks() error {
 	batch := r.tasks
 	r.tasks = nil
-	if r.syncTook < slowSync {
+	if r.syncTook < slowSync && !r.diskBusy() {
 		took, err := r.write(batch)
 		if err != nil {
 			return err
