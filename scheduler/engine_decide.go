@@ -187,16 +187,3 @@ func (l *listed) choose(s *Scheduler, nodes []*NodeInfo) int {
 	}
 	return firstInHeap(l.total, best)
 }
-
-// outranked says that a pod other than p which is no less important is
-// nominated: on its node p has to fit beside it.
-func (c *Cache) outranked(p *PodInfo) bool {
-	for _, list := range c.nominated.pods.m {
-		for _, q := range list {
-			if q.Priority >= p.Priority && q.key != p.key {
-				return true
-			}
-		}
-	}
-	return false
-}

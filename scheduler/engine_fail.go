@@ -12,13 +12,16 @@ type failures struct {
 	local         bool  // no filter looks beyond the node
 	rejected      rejections
 	table         *candidateTable
+	// crowded are nodes with nominated pods that are no less important than
+	// the last pod was: what is known about them is for that pod alone.
+	crowded []int32
 }
 
 // engineFails returns the error of a pod that fits on no node; nil leaves the
 // decision to the plain form, with nothing changed.
 func (s *Scheduler) engineFails(profile *profile, p *PodInfo) *FitError {
 	e, c := s.engine, s.config.Cache
-	if !p.classed || !profile.parts.known || c.config.Unvalidated || p.Pod.Status.NominatedNodeName != "" || c.outranked(p) {
+	if !p.classed || !profile.parts.known || c.config.Unvalidated || p.Pod.Status.NominatedNodeName != "" {
 		return nil
 	}
 	e.sync(c)
@@ -77,9 +80,6 @@ func (f *failures) follow(e *engine, c *Cache) bool {
 		}
 	} else if f.clock != c.changes.clock {
 		for _, at := range e.changedSince(c, f.cursor, f.clock) {
-			if f.table != nil {
-				f.table.soil(at)
-			}
 			if !f.ask(at, e.nodes[at]) {
 				f.clock = 0
 				return false
@@ -90,13 +90,45 @@ func (f *failures) follow(e *engine, c *Cache) bool {
 		}
 	}
 	f.clock, f.cursor = c.changes.clock, c.changes.written
-	return true
+	return f.askCrowded(e, c)
 }
 
+// ask has a node judged, and forgets what preemption could do there.
 func (f *failures) ask(at int32, n *NodeInfo) bool {
+	if f.table != nil {
+		f.table.soil(at)
+	}
 	v, plugin := f.cycle.filter(n)
 	f.rejected.kind[at] = f.rejected.kindOf(plugin, v)
 	return v.Rejected()
+}
+
+// askCrowded has the nodes judged on which nominated pods take part, and those
+// on which they did for the pod before.
+func (f *failures) askCrowded(e *engine, c *Cache) bool {
+	again := f.crowded
+	if len(again) == 0 && len(c.nominated.pods.m) == 0 {
+		return true
+	}
+	p := f.cycle.Pod
+	for name, list := range c.nominated.pods.m {
+		n := c.node(name)
+		if n == nil || !slices.ContainsFunc(list, func(q *PodInfo) bool { return q.Priority >= p.Priority && q.key != p.key }) {
+			continue
+		}
+		if at, ok := e.position(n.slot); ok {
+			again = append(again, at)
+		}
+	}
+	f.crowded = again[len(f.crowded):]
+	for _, at := range again {
+		if !f.ask(at, e.nodes[at]) {
+			f.clock = 0
+			return false
+		}
+	}
+	f.crowded = append(again[:0], f.crowded...)
+	return true
 }
 
 // clone copies what a class of another engine changes.
@@ -109,6 +141,6 @@ func (f *failures) clone() *failures {
 	out.cycle.pool, out.cycle.scratch = nil, nil
 	out.cycle.filters = slices.Clone(f.cycle.filters)
 	out.cycle.skipFilter, out.cycle.skipScore = slices.Clone(f.cycle.skipFilter), slices.Clone(f.cycle.skipScore)
-	out.table = f.table.clone()
+	out.table, out.crowded = f.table.clone(), slices.Clone(f.crowded)
 	return &out
 }

@@ -13,6 +13,7 @@ type memo struct {
 	start    int
 	priority int32
 	never    bool // the pod may not preempt
+	meek     bool // as of the Scheduler
 	fit      *FitError
 }
 
@@ -38,7 +39,7 @@ func (s *Scheduler) recall(profile *profile, p *PodInfo) *FitError {
 		return nil
 	}
 	m := &k.memo
-	if m.clock != s.config.Cache.changes.clock || m.start != s.start || m.priority != p.Priority || m.never != neverPreempts(p) {
+	if m.clock != s.config.Cache.changes.clock || m.start != s.start || m.priority != p.Priority || m.never != neverPreempts(p) || m.meek != s.meek {
 		return nil
 	}
 	fit := *m.fit
@@ -66,6 +67,6 @@ func (s *Scheduler) remember(profile *profile, p *PodInfo, start int, source ran
 			own := *n
 			kept.Nominated = &own
 		}
-		k.memo = memo{clock: clock, start: start, priority: p.Priority, never: neverPreempts(p), fit: &kept}
+		k.memo = memo{clock: clock, start: start, priority: p.Priority, never: neverPreempts(p), meek: s.meek, fit: &kept}
 	}
 }

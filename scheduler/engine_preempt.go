@@ -199,7 +199,7 @@ func (k *class) needs() []need {
 // one is put back if the pod still has what it needs.
 func (t *candidateTable) victims(c *Cycle, at int32) (candidate, Status, string) {
 	n := c.Nodes[at]
-	if t.need == nil || t.class.local[at]&causeStatic != 0 {
+	if t.need == nil || t.class.local[at]&causeStatic != 0 || len(c.cache.nominated.pods.get(n.Name)) > 0 {
 		return c.victimsOn(n)
 	}
 	pool := c.lessImportantOn(n)
