@@ -7,9 +7,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore"
+	"github.com/orchcore/orchcore/raftstore/mvcc"
 )
 
 // Three members in one process; in production each has a process and a machine of
@@ -142,4 +145,97 @@ func ExampleStore_Put_outcomes() {
 	_, err = s.Put(ctx, raftstore.PutRequest{Key: []byte("k")})
 	fmt.Println(errors.Is(err, raftstore.ErrNotApplied), errors.Is(err, raftstore.ErrUnknownOutcome))
 	// Output: true false
+}
+
+func openAlone() (s *raftstore.Store, done func()) {
+	dir, err := os.MkdirTemp("", "raftstore")
+	if err != nil {
+		panic(err)
+	}
+	s, err = raftstore.Open(dir, raftstore.Config{TickInterval: 10 * time.Millisecond, SegmentSizeBytes: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	return s, func() {
+		_ = s.Close()
+		_ = os.RemoveAll(dir)
+	}
+}
+
+// A key lives as long as the lease that it is attached to.
+func ExampleLeaser() {
+	s, done := openAlone()
+	defer done()
+	ctx := context.Background()
+	lease, err := s.Grant(ctx, 0, 30)
+	if err != nil {
+		panic(err)
+	}
+	for _, key := range []string{"/workers/a", "/workers/b"} {
+		if _, err := s.Put(ctx, raftstore.PutRequest{Key: []byte(key), Lease: lease.ID}); err != nil {
+			panic(err)
+		}
+	}
+	ttl, err := s.KeepAlive(ctx, lease.ID) // every ten seconds, from now on
+	fmt.Println("alive for", ttl, "s more", err)
+
+	revision, err := s.Revoke(ctx, lease.ID)
+	fmt.Println("both keys were deleted at revision", revision, err)
+	_, err = s.KeepAlive(ctx, lease.ID)
+	fmt.Println(errors.Is(err, mvcc.ErrLeaseNotFound))
+	// Output:
+	// alive for 30 s more <nil>
+	// both keys were deleted at revision 4 <nil>
+	// true
+}
+
+// Any number of callers can count in one key.
+func ExampleUpdate() {
+	s, done := openAlone()
+	defer done()
+	ctx := context.Background()
+	var callers sync.WaitGroup
+	for range 100 {
+		callers.Go(func() {
+			_, err := raftstore.Update(ctx, s, []byte("visits"), func(current []byte, exists bool) ([]byte, error) {
+				n := 0
+				if exists {
+					n, _ = strconv.Atoi(string(current))
+				}
+				return strconv.AppendInt(nil, int64(n+1), 10), nil
+			})
+			if err != nil {
+				panic(err)
+			}
+		})
+	}
+	callers.Wait()
+	pair, _, err := raftstore.Get(ctx, s, []byte("visits"))
+	fmt.Printf("%s %v\n", pair.Value, err)
+	// Output: 100 <nil>
+}
+
+// What the owner of a lock writes is refused when it is not the owner any more.
+func ExampleMutex() {
+	s, done := openAlone()
+	defer done()
+	ctx := context.Background()
+	mutex, err := raftstore.NewMutex(s, raftstore.MutexConfig{Prefix: []byte("/locks/deploy")})
+	if err != nil {
+		panic(err)
+	}
+	hold, err := mutex.Lock(ctx)
+	if err != nil {
+		panic(err)
+	}
+	_, err = hold.Put(ctx, raftstore.PutRequest{Key: []byte("/deploy/version"), Value: []byte("7")})
+	fmt.Println("as the owner:", err)
+	if err := hold.Unlock(ctx); err != nil {
+		panic(err)
+	}
+	_, err = hold.Put(ctx, raftstore.PutRequest{Key: []byte("/deploy/version"), Value: []byte("8")})
+	fmt.Println("afterwards:", errors.Is(err, raftstore.ErrLockLost))
+	// Output:
+	// as the owner: <nil>
+	// afterwards: true
 }

@@ -2,10 +2,12 @@ package mvcc
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,10 +34,17 @@ func benchKey(dst []byte, i int) []byte {
 	return fmt.Appendf(dst, "/registry/pods/default/pod-%07d", i)
 }
 
-var benchSizes = []int{10_000, 1_000_000}
+var (
+	benchSizes = []int{10_000, 100_000, 1_000_000}
+	benchLarge = flag.Bool("bench.large", false, "benchmark stores of 10,000,000 keys, too: 5 GB")
+)
 
 func forSizes(b *testing.B, run func(b *testing.B, s *Store, key func() []byte, n int)) {
-	for _, n := range benchSizes {
+	sizes := benchSizes
+	if *benchLarge {
+		sizes = append(slices.Clone(sizes), 10_000_000)
+	}
+	for _, n := range sizes {
 		b.Run(fmt.Sprintf("keys=%d", n), func(b *testing.B) {
 			s, key := benchStore(b, n)
 			b.ReportAllocs()
