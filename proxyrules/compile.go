@@ -140,7 +140,7 @@ func (r *RuleSet) finish(ns notices) {
 				p.lost[f.key()] = h.policy.Key
 			}
 		}
-		edit.add(p)
+		edit.add(p, nil)
 		r.endpoints += len(p.All)
 	}
 	r.notices = ns

@@ -358,15 +358,17 @@ func equalTexts(a, b []Backend) bool {
 // apply makes r, a copy of an older RuleSet, the one with the changes.
 func (r *RuleSet) apply(changes []change) {
 	edit := r.table.edit(r.node)
-	for _, ch := range changes {
+	common := make([]map[tableKey]bool, len(changes))
+	for i, ch := range changes {
+		common[i] = ch.common()
 		if ch.new != nil {
-			edit.add(ch.new)
+			edit.add(ch.new, common[i])
 			r.endpoints += len(ch.new.All)
 		}
 	}
-	for _, ch := range changes {
+	for i, ch := range changes {
 		if ch.old != nil {
-			edit.remove(ch.old)
+			edit.remove(ch.old, common[i])
 			r.endpoints -= len(ch.old.All)
 		}
 	}

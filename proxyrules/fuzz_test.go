@@ -1,6 +1,7 @@
 package proxyrules_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -12,7 +13,8 @@ import (
 )
 
 // Whatever JSON holds, Compile refuses it by name, or both texts can be read
-// back by strict parsers: nothing of the input became a rule of its own.
+// back by strict parsers: nothing of the input became a rule of its own. The
+// Compiler comes to the same texts, and names can be looked up.
 func FuzzCompile(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
@@ -51,7 +53,50 @@ func FuzzCompile(f *testing.F) {
 		if _, err := proxyrules.ParseNFT(string(r.AppendNFT(nil))); err != nil {
 			t.Fatal(err)
 		}
+		sameByCompiler(t, &g, r)
+		if d, err := proxyrules.NewResolver("", g.Services, g.EndpointSlices); err == nil {
+			d.Resolve(g.NodeName)
+		} else if !errors.Is(err, proxyrules.ErrRefused) {
+			t.Fatalf("an error that names nothing: %v", err)
+		}
+		proxyrules.ServiceEnv(g.Services)
 	})
+}
+
+// sameByCompiler gives objects that Compile took to a Compiler, twice.
+func sameByCompiler(t *testing.T, g *golden, r *proxyrules.RuleSet) {
+	c, err := proxyrules.NewCompiler(g.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for range 2 {
+		for i := range g.Services {
+			s := &g.Services[i]
+			name := s.Metadata.Namespace + "/" + s.Metadata.Name
+			if names[name] {
+				return // the later one would replace the one before
+			}
+			names[name] = true
+			if err := c.SetService(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range g.EndpointSlices {
+			name := "slice " + g.EndpointSlices[i].Metadata.Namespace + "/" + g.EndpointSlices[i].Metadata.Name
+			if names[name] {
+				return
+			}
+			names[name] = true
+			if err := c.SetEndpointSlice(&g.EndpointSlices[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clear(names)
+		if got := c.RuleSet().AppendNFT(nil); !bytes.Equal(got, r.AppendNFT(nil)) {
+			t.Fatalf("the Compiler says\n%s\nand Compile\n%s", got, r.AppendNFT(nil))
+		}
+	}
 }
 
 // The parsers take hostile texts without panic, and what they accept can be

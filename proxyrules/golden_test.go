@@ -25,16 +25,22 @@ type golden struct {
 	Config         struct {
 		Family                                        proxyrules.Family
 		ClusterCIDRs, NodePortAddresses, ServiceCIDRs []netip.Prefix
+		BridgeInterface, InterfaceNamePrefix          string
 		MasqueradeAll, LocalhostNodePorts             bool
 	}
 }
 
-func (g *golden) compile() (*proxyrules.RuleSet, error) {
-	return proxyrules.Compile(proxyrules.Config{
+func (g *golden) config() proxyrules.Config {
+	return proxyrules.Config{
 		NodeName: g.NodeName, NodeIPs: g.NodeIPs, Family: g.Config.Family, ClusterCIDRs: g.Config.ClusterCIDRs,
 		NodePortAddresses: g.Config.NodePortAddresses, ServiceCIDRs: g.Config.ServiceCIDRs,
 		MasqueradeAll: g.Config.MasqueradeAll, LocalhostNodePorts: g.Config.LocalhostNodePorts,
-	}, g.Services, g.EndpointSlices)
+		BridgeInterface: g.Config.BridgeInterface, InterfaceNamePrefix: g.Config.InterfaceNamePrefix,
+	}
+}
+
+func (g *golden) compile() (*proxyrules.RuleSet, error) {
+	return proxyrules.Compile(g.config(), g.Services, g.EndpointSlices)
 }
 
 func TestGolden(t *testing.T) {

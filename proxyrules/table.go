@@ -333,10 +333,33 @@ func (p *Policy) keys(do func(k tableKey, kinds kindSet)) {
 	}
 }
 
-// add enters a policy. A key that passes from one policy to another is added
-// for the new one before it is removed for the old one.
-func (e *tableEdit) add(p *Policy) {
+// common are the keys that both versions of a policy share with others: most
+// changes leave all of those alone, and then their shards need no copy.
+func (ch change) common() map[tableKey]bool {
+	if ch.old == nil || ch.new == nil {
+		return nil
+	}
+	before, both := map[tableKey]bool{}, map[tableKey]bool{}
+	ch.old.keys(func(k tableKey, kinds kindSet) {
+		if kinds == 0 {
+			before[k] = true
+		}
+	})
+	ch.new.keys(func(k tableKey, kinds kindSet) {
+		if kinds == 0 && before[k] {
+			both[k] = true
+		}
+	})
+	return both
+}
+
+// add enters a policy, but for some keys. A key that passes from one policy
+// to another is added for the new one before it is removed for the old one.
+func (e *tableEdit) add(p *Policy, except map[tableKey]bool) {
 	p.keys(func(k tableKey, kinds kindSet) {
+		if except[k] {
+			return
+		}
 		at := e.slot(k)
 		at.count++
 		if kinds != 0 {
@@ -353,6 +376,10 @@ func (e *tableEdit) add(p *Policy) {
 	}
 }
 
-func (e *tableEdit) remove(p *Policy) {
-	p.keys(func(k tableKey, _ kindSet) { e.release(k) })
+func (e *tableEdit) remove(p *Policy, except map[tableKey]bool) {
+	p.keys(func(k tableKey, _ kindSet) {
+		if !except[k] {
+			e.release(k)
+		}
+	})
 }
