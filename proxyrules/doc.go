@@ -60,7 +60,8 @@
 //	                         Local     []Backend ─┤ is left out
 //	                         Reachable []Backend ─┘
 //	                         iptables, nft: its part of the texts
-//	  table ─► 256 shards ─► (address, protocol, port) : Policy, kinds, list
+//	  table ─► 256 shards ─► (address, protocol, port) : Policy, kinds, hops
+//	            (a cache line each, 64 bytes)       hops: backends of 24 bytes
 //	  spans ─► 3 · 256 endpoint maps ─► (Policy, list) : base, n
 //
 //	nftables
@@ -75,7 +76,13 @@
 // whatever the order of the objects, whatever was there before, and however
 // endpoints are cut into slices. Lookup and its kin allocate nothing once
 // their tables exist, and are functions of their arguments. No function reads
-// a clock, a file or the network.
+// a clock, a file or the network. Compile and the first text of a RuleSet use
+// all processors; no goroutine outlives the call.
+//
+// What Compile makes lies in pieces of memory that its policies share. A
+// Compiler makes each policy alone, since they come and go; texts written for
+// many of them at once share pieces of 64 KiB, which stay until the last of
+// those policies is replaced.
 //
 // Names and addresses reach rule text only after they were checked: names
 // are DNS labels, addresses are printed from their parsed form. What does not
@@ -133,7 +140,8 @@
 // # Reading order
 //
 // wire.go (objects), config.go and detector.go (node), service.go and endpoints.go (checks),
-// topology.go (which endpoints), compile.go, ruleset.go (the result);
+// topology.go (which endpoints), compile.go with arena.go and parallel.go,
+// ruleset.go (the result);
 // trace.go (what it means, plainly), lookup.go, filter.go and table.go (the
 // same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go
 // and chunks.go (texts); compiler.go, update.go, update_nft.go (changes), and
