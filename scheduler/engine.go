@@ -225,6 +225,7 @@ func (e *engine) newClass(c *Cache, id classID, p *PodInfo) *class {
 		return nil
 	}
 	k.groups.reset(len(k.soft))
+	k.quick = newQuick(k)
 	for i, n := range e.nodes {
 		k.static(int32(i), n)
 		k.dynamic(int32(i), n)

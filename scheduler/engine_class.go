@@ -45,6 +45,7 @@ type class struct {
 	best        bestNodes
 
 	scorePreferred, scoreBalanced bool
+	quick                         quick
 
 	failed *failures // nil until a pod fits on no node
 
@@ -100,15 +101,18 @@ func (t *tally) drop(v int64) {
 // static evaluates what depends on the Node object alone.
 func (k *class) static(at int32, n *NodeInfo) {
 	c, p := &k.cycle, k.parts
-	ok := (!p.unschedulable || passes(nodeUnschedulable{}, c, n)) &&
-		(!p.taints || passes(taintToleration{}, c, n)) &&
-		(p.affinity == nil || passes(p.affinity, c, n)) &&
-		(!p.features || passes(declaredFeatures{}, c, n))
+	// Most nodes and pods have nothing that a plugin would have to look at.
+	tainted := p.taints && len(n.Node.Spec.Taints) > 0
+	selects := p.affinity != nil && (p.affinity.added != nil || !k.pod.nodes.any)
+	ok := (!p.unschedulable || !n.Node.Spec.Unschedulable || passes(nodeUnschedulable{}, c, n)) &&
+		(!tainted || passes(taintToleration{}, c, n)) &&
+		(!selects || passes(p.affinity, c, n)) &&
+		(!p.features || len(k.pod.features) == 0 || passes(declaredFeatures{}, c, n))
 	k.local[at] &^= causeStatic
 	if !ok {
 		k.local[at] |= causeStatic
 	}
-	if p.taints {
+	if k.taints[at] = 0; tainted {
 		k.taints[at] = int32(taintToleration{}.Score(c, n))
 	}
 	if k.scorePreferred {
@@ -156,7 +160,6 @@ func passes(f Filter, c *Cycle, n *NodeInfo) bool {
 
 // dynamic evaluates what depends on what runs on the node.
 func (k *class) dynamic(at int32, n *NodeInfo) {
-	c := &k.cycle
 	k.local[at] &^= causeDynamic
 	if k.local[at] != 0 {
 		return
@@ -165,18 +168,7 @@ func (k *class) dynamic(at int32, n *NodeInfo) {
 		k.local[at] |= causeDynamic
 		return
 	}
-	var base int64
-	for _, s := range c.profile.scores {
-		switch s.plugin.(type) {
-		case *nodeResourcesFit, imageLocality:
-			base += s.plugin.Score(c, n) * s.weight
-		case *balancedAllocation:
-			if k.scoreBalanced {
-				base += s.plugin.Score(c, n) * s.weight
-			}
-		}
-	}
-	k.base[at] = base
+	k.base[at] = k.baseOf(n)
 }
 
 // blocked says that the node is in a domain which is out of the question.

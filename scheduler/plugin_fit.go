@@ -45,6 +45,7 @@ type FitArgs struct {
 type nodeResourcesFit struct {
 	resources []ResourceWeight
 	rate      func(requested, allocatable int64) int64
+	least     bool // rate is rateLeast
 	// skipZero and round are how RequestedToCapacityRatio differs: a resource
 	// rated 0 has no weight, and the mean is rounded, not truncated.
 	skipZero bool
@@ -59,7 +60,7 @@ func newNodeResourcesFit(args FitArgs) (*nodeResourcesFit, error) {
 	p := &nodeResourcesFit{resources: resources}
 	switch args.Strategy {
 	case "", LeastAllocated:
-		p.rate = rateLeast
+		p.rate, p.least = rateLeast, true
 	case MostAllocated:
 		p.rate = rateMost
 	case RequestedToCapacityRatio:
