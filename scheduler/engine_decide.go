@@ -89,7 +89,16 @@ func (k *class) tracksPods() bool {
 // admits says that the node has room for the pod.
 func (k *class) admits(n *NodeInfo) bool {
 	c, p := &k.cycle, k.parts
-	return (!p.ports || passes(nodePorts{}, c, n)) && (p.fit == nil || passes(p.fit, c, n))
+	if p.ports && len(k.pod.hostPorts) > 0 && !passes(nodePorts{}, c, n) {
+		return false
+	}
+	switch {
+	case p.fit == nil:
+		return true
+	case len(k.pod.Request.Scalars) > 0:
+		return passes(p.fit, c, n)
+	}
+	return fits(&k.pod.Request, n)
 }
 
 // place takes the best node.

@@ -86,3 +86,12 @@ func (q *quick) balancedScore(n *NodeInfo) int64 {
 func evenPair(a, b float64) int64 {
 	return int64((1 - math.Abs((min(1, a)-min(1, b))/2)) * float64(MaxNodeScore))
 }
+
+// fits is nodeResourcesFit.Filter for a pod that requests no scalar resources.
+func fits(want *Resources, n *NodeInfo) bool {
+	have, used := &n.Allocatable, &n.Requested
+	return int64(len(n.Pods)) < have.Pods &&
+		(want.CPUMilli <= 0 || want.CPUMilli <= have.CPUMilli-used.CPUMilli) &&
+		(want.MemoryBytes <= 0 || want.MemoryBytes <= have.MemoryBytes-used.MemoryBytes) &&
+		(want.EphemeralBytes <= 0 || want.EphemeralBytes <= have.EphemeralBytes-used.EphemeralBytes)
+}
