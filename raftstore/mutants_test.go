@@ -39,7 +39,7 @@ var mutants = []mutant{
 	{"the hard state is not written", "persist.go",
 		"if t.append.Term != nil {", "if false {"},
 	{"a vote is answered before it is durable", "wal/wal.go",
-		"s.Term != durable.Term || s.Vote != durable.Vote {", "false {"},
+		"s.Term != durable.Term || s.Vote != durable.Vote {", "durable == nil {"},
 	{"acknowledgements go out before the write", "persist.go",
 		"if r.syncTook < slowSync && !r.diskBusy() {\n\t\ttook, err := r.write(batch)\n\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn r.wrote(batch, took)\n\t}",
 		"if r.syncTook < slowSync {\n\t\tif err := r.wrote(batch, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tr.sendAll()\n\t\t_, err := r.write(batch)\n\t\treturn err\n\t}"},

@@ -31,7 +31,7 @@ var (
 func TestSim(t *testing.T) {
 	var simulated time.Duration
 	counts := map[string]int{}
-	begun := time.Now()
+	begun, cpu := time.Now(), cpuTime()
 	seeds := *simSeeds
 	if seeds == 0 {
 		seeds = simSeedsDefault
@@ -45,6 +45,9 @@ func TestSim(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds, %v simulated in %v: %v", seeds, simulated.Round(time.Second), time.Since(begun).Round(time.Millisecond), counts)
+	if used := cpuTime() - cpu; used > 0 {
+		t.Logf("%.1f simulated hours per CPU-minute", simulated.Hours()/used.Minutes())
+	}
 }
 
 func TestSimIsExact(t *testing.T) {
