@@ -24,7 +24,8 @@ func (l *Loop) SetPod(pod *Pod) error {
 	case pod.Spec.NodeName != "":
 		return l.setBound(p, now)
 	}
-	return l.setPending(p, now)
+	l.setPending(p, now)
+	return nil
 }
 
 // setBound books a pod that has a node.
@@ -60,9 +61,10 @@ func (l *Loop) setBound(p *PodInfo, now time.Time) error {
 }
 
 // setPending queues a pod that has no node, or notes that it has changed.
-func (l *Loop) setPending(p *PodInfo, now time.Time) error {
-	if _, err := l.scheduler.profileNamed(p); err != nil {
-		return nil // not ours
+func (l *Loop) setPending(p *PodInfo, now time.Time) {
+	profile, err := l.scheduler.profileNamed(p)
+	if err != nil {
+		return // not ours
 	}
 	a := l.attempts[p.key]
 	had, _ := l.holding(p.key)
@@ -71,23 +73,19 @@ func (l *Loop) setPending(p *PodInfo, now time.Time) error {
 		if a != nil {
 			l.observeAssumed(a, p, now)
 		}
-		return nil
+		return
 	}
 	old := l.known(p.key)
 	if had != nil || a != nil && !a.latest.same(p) || old != nil && !old.same(p) {
 		l.removePod(p.key, now) // made anew, and nobody said so
 		old = nil
 	}
-	var err error
 	if old == nil {
-		err = l.queue.Add(p.Pod, now)
-	} else {
-		err = l.queue.Update(p.Pod, now)
+		l.queue.addPod(p, profile, now)
+		return
 	}
-	if err == nil && old != nil {
-		l.renominated(old, p, now)
-	}
-	return err
+	l.queue.updatePod(p, profile, now)
+	l.renominated(old, p, now)
 }
 
 // holding returns the pod of the name that has a node in the Cache, and whether

@@ -51,6 +51,7 @@ type Queue struct {
 	hints         map[hintKey][]pluginHint
 	preempting    map[podID]struct{}
 	groups        groupIndex
+	moves         []move // memory of moveAll
 
 	sequence     uint64
 	flushedAt    time.Time // backoff, last window
@@ -205,6 +206,12 @@ func (q *Queue) Add(pod *Pod, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	q.addPod(p, profile, now)
+	return nil
+}
+
+// addPod is Add for a pod that is compiled already.
+func (q *Queue) addPod(p *PodInfo, profile *profile, now time.Time) {
 	q.groups.add(p)
 	if f := q.flights.find(p.id()); f != nil {
 		f.latest, f.gone = p, false
@@ -213,7 +220,6 @@ func (q *Queue) Add(pod *Pod, now time.Time) error {
 	if p.group != "" {
 		q.Event(Event{Resource: eventUnscheduledPod, Action: EventAdd, NewPod: p}, now)
 	}
-	return nil
 }
 
 func (q *Queue) add(p *PodInfo, profile *profile, now time.Time, why string) {
@@ -243,18 +249,24 @@ func (q *Queue) Update(pod *Pod, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	q.updatePod(p, profile, now)
+	return nil
+}
+
+// updatePod is Update for a pod that is compiled already.
+func (q *Queue) updatePod(p *PodInfo, profile *profile, now time.Time) {
 	q.groups.add(p)
 	if f := q.flights.find(p.id()); f != nil {
 		for _, e := range PodEvents(f.latest, p) {
 			q.flights.record(&e)
 		}
 		f.latest, f.gone = p, false
-		return nil
+		return
 	}
 	entry := q.pods[p.key]
 	if entry == nil {
 		q.add(p, profile, now, eventUnscheduledUpdate)
-		return nil
+		return
 	}
 	old := entry.Pod
 	entry.Pod, entry.profile = p, profile
@@ -269,7 +281,6 @@ func (q *Queue) Update(pod *Pod, now time.Time) error {
 	case QueueUnschedulable:
 		q.reconsider(entry, old, now)
 	}
-	return nil
 }
 
 // reconsider moves an unschedulable pod that has changed itself, if that may

@@ -58,6 +58,14 @@ func (q *Queue) ofInterest(e *Event) bool {
 
 // worth asks the plugins that rejected a pod whether an event may help it.
 func (q *Queue) worth(entry *QueuedPod, e *Event) requeueing {
+	e.cache = q.cache
+	q.cache.mu.RLock()
+	defer q.cache.mu.RUnlock()
+	return worth(entry, e, q.interested(entry.profile, e))
+}
+
+// worth is given the registrations that match the event. The Cache is locked.
+func worth(entry *QueuedPod, e *Event, hints []pluginHint) requeueing {
 	by := entry.rejected | entry.pending
 	switch {
 	case by == 0:
@@ -69,8 +77,9 @@ func (q *Queue) worth(entry *QueuedPod, e *Event) requeueing {
 		return afterBackoff
 	}
 	how := stay
-	for _, h := range q.interested(entry.profile, e) {
-		if !by.has(h.plugin) || !q.mayHelp(&h, entry.Pod, e) {
+	for i := range hints {
+		h := &hints[i]
+		if !by.has(h.plugin) || !h.mayHelp(entry.Pod, e) {
 			continue
 		}
 		if entry.pending.has(h.plugin) {
@@ -84,15 +93,12 @@ func (q *Queue) worth(entry *QueuedPod, e *Event) requeueing {
 	return how
 }
 
-// mayHelp asks one hint. One that fails counts as yes, so that the pod is not
+// mayHelp asks the hint. One that fails counts as yes, so that the pod is not
 // forgotten.
-func (q *Queue) mayHelp(h *pluginHint, p *PodInfo, e *Event) bool {
+func (h *pluginHint) mayHelp(p *PodInfo, e *Event) bool {
 	if h.Hint == nil {
 		return true
 	}
-	e.cache = q.cache
-	q.cache.mu.RLock()
-	defer q.cache.mu.RUnlock()
 	yes, err := h.Hint(p, e)
 	return yes || err != nil
 }
@@ -105,35 +111,55 @@ func (q *Queue) Event(e Event, now time.Time) {
 	if !q.ofInterest(&e) {
 		return
 	}
-	if len(q.unschedulable) > 0 {
-		q.moveAll(slices.Clone(q.unschedulable), &e, now)
-	}
+	q.moveAll(q.unschedulable, &e, now)
 	q.flights.recordForAll(&e)
 }
 
-// moveAll moves those of the pods that the event may help.
+// moveAll moves those of the pods that the event may help. All are judged
+// before one is moved: that changes the list, and needs the Cache.
 func (q *Queue) moveAll(pods []*QueuedPod, e *Event, now time.Time) {
-	for _, entry := range pods {
-		if e.Only != nil && !e.Only(entry.Pod) {
-			continue
-		}
-		if entry.gate != 0 && !q.gateHears(entry, e) {
-			continue
-		}
-		if how := q.worth(entry, e); how != stay {
-			q.requeue(entry, how, now, e.String())
-		}
+	if len(pods) == 0 {
+		return
 	}
+	moves := q.judge(q.moves[:0], pods, e)
+	for _, m := range moves {
+		q.requeue(m.entry, m.how, now, e.String())
+	}
+	clear(moves)
+	q.moves = moves
 }
 
-// gateHears says that the plugin which gates the pod registered for the event.
-func (q *Queue) gateHears(entry *QueuedPod, e *Event) bool {
-	for _, h := range entry.profile.hints {
-		if h.plugin == entry.gate-1 && e.registered(h.Resource, h.Actions) {
-			return true
+// move is what to do with a pod.
+type move struct {
+	entry *QueuedPod
+	how   requeueing
+}
+
+// judge appends what is to be done with the pods that an event may help.
+func (q *Queue) judge(dst []move, pods []*QueuedPod, e *Event) []move {
+	e.cache = q.cache
+	q.cache.mu.RLock()
+	defer q.cache.mu.RUnlock()
+	var of *profile
+	var hints []pluginHint
+	for _, entry := range pods {
+		if entry.profile != of {
+			of, hints = entry.profile, q.interested(entry.profile, e)
+		}
+		if e.Only != nil && !e.Only(entry.Pod) || entry.gate != 0 && !gateHears(entry, hints) {
+			continue
+		}
+		if how := worth(entry, e, hints); how != stay {
+			dst = append(dst, move{entry, how})
 		}
 	}
-	return false
+	return dst
+}
+
+// gateHears says that the plugin which gates the pod is among those that
+// registered for the event.
+func gateHears(entry *QueuedPod, hints []pluginHint) bool {
+	return slices.ContainsFunc(hints, func(h pluginHint) bool { return h.plugin == entry.gate-1 })
 }
 
 // requeue puts a pod where an event, or the end of an attempt, sends it.
