@@ -5,7 +5,9 @@
 //
 // Given nodes, the pods on them and one pending pod: which nodes admit the pod,
 // which of those is best, and if none does, what is missing on each and whether
-// removing less important pods would help.
+// removing less important pods would help. Given many pending pods and a cluster
+// that changes: which pod to try next, and when again (Queue), and how to get
+// each to its node, or back (Loop).
 //
 // # Terms
 //
@@ -40,6 +42,10 @@
 // # Around the decision
 //
 //	Admitted                      what the API server fills in before it
+//	Queue                         which pod to try next; which change in the
+//	                              cluster may help which rejected pod
+//	Loop                          queue, decision, binding, preemption, gangs,
+//	                              told of changes from a watch
 //	Reserve, Binding              from the decision to the bound pod
 //	DaemonWanted, DaemonPod       nodes and pods of a DaemonSet
 //	AdmitOn                       spec.nodeName set by hand: the kubelet's rules
@@ -73,6 +79,9 @@
 // Concurrency: the methods of Cache and Scheduler may be called from several
 // goroutines. A decision holds the Cache for as long as it takes, so decisions
 // are made one at a time and see one state.
+//
+// A Queue is for one goroutine at a time. The methods of Loop may be called from
+// several; Run starts goroutines, none of which is left when it returns.
 //
 // Determinism: a decision depends on the history of calls alone. No clock is
 // read, map order does not show, and TieRandom draws from Config.Seed.
@@ -126,19 +135,38 @@
 // InterPodAffinityArgs.FixNamespaceSelector (kubernetes #141526).
 //
 // Differs: a Binding that fails restores the pod's nomination, if it had one;
-// upstream's loop clears it. A loop that wants that calls Unnominate. There is no
-// PreBindPreFlight.
+// upstream clears it, and so does Loop. There is no PreBindPreFlight.
 //
-// Not here yet: the scheduling queue, gangs, extenders. A queue drives Schedule,
-// Reserve and Binding, which has no clock and no goroutine: it asks Deadline and
-// calls Expire.
+// Differs: of two pods that entered the queue in the same nanosecond the one that
+// was queued first is popped first; upstream takes any. PreEnqueuers are asked in
+// the order of the profile; upstream's order is random.
+//
+// Differs: gangs (scheduling.k8s.io/v1alpha2) are always on; in kube-scheduler
+// 1.36 they are behind alpha gates. Groups that ask for a topology, for claims or
+// to be preempted as a whole are refused. Members of a group that back off are
+// not popped early. A member that a Permitter lets wait does not fail its group,
+// and victims are removed only if the whole gang fits then.
+//
+// Differs: no event tells of timeAdded of taints, of generated resource claims
+// and of inline AzureFile volumes. Of more than 65,536 events in flight the
+// oldest are lost; pods in flight for so long are tried again after their
+// backoff.
+//
+// Differs: Loop confirms a pod in the Cache once the Binder has bound it; upstream
+// waits for the watch. It writes nothing to the API but through Binder and
+// Evictor: conditions and status.nominatedNodeName are for Observe to write. Pods
+// that are refused with an UnsupportedError are tried again as after any error.
+//
+// Not here yet: extenders, preemption by whole groups, a hint for the next pod of
+// a class (Queue.PopClass hands such pods out together).
 //
 // # Sources
 //
 // kube-scheduler v1.36.3; KEP-624 (framework), KEP-895 and KEP-3022, KEP-3094,
 // KEP-3243 (topology spread), KEP-753 (sidecars), KEP-1287 (resize), KEP-1472
 // (storage capacity), KEP-2837 (pod-level resources), KEP-3521 (gates),
-// KEP-4832 (preemption), KEP-5328 (declared features). The trace in the tests
+// KEP-4247 (queueing hints), KEP-4671 (gangs), KEP-4832 (preemption), KEP-5142
+// (pop from backoff), KEP-5328 (declared features). The trace in the tests
 // is openb, from "Beware of Fragmentation" (USENIX ATC 2023).
 //
 // # Reading order
@@ -146,8 +174,11 @@
 // testdata/*.txt, the rules as worked examples · wire_pod.go, wire_node.go ·
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
-// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · bind.go · admit.go, daemon.go,
-// lifecycle.go, skew.go.
+// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · bind.go ·
+// testdata/queue/*.txt, the queue as worked examples · queue.go, queue_move.go,
+// queue_backoff.go, queue_flight.go · event.go, hint*.go · gang.go · loop.go,
+// loop_events.go, loop_fail.go, loop_preempt.go, loop_gang.go · admit.go, daemon.go, lifecycle.go,
+// skew.go.
 //
 // The package has more than 70 exported names because most of them are wire
 // types: the Kubernetes objects that decisions read, as far as they read them.
