@@ -14,23 +14,27 @@
 // fdatasync however many records there are, which is what makes group commit nearly
 // free: on the disk this was measured on, 64 KiB cost what 4 KiB do.
 // Segments are filled with zeros before their first use, so that fdatasync has no
-// metadata to journal; the next one is prepared while the current one fills.
+// metadata to journal; the next one is prepared while the current one fills. Segments
+// that Release gives up are used again as they are, up to four of them, so that a log
+// at its steady size writes each byte once.
 //
 // Open reads all segments in order, O(bytes). Batches carry their own checksum, that
 // of the batch before, and a salt of their segment, so that a batch that is damaged,
 // missing, swapped or of another log is found. One that does not verify at the very
 // end is what a crash leaves of a batch that was never acknowledged: it is cut off.
 // If a whole batch follows anywhere behind it, it had been acknowledged, and Open
-// refuses. The one case that cannot be told apart is damage to the very last batch:
+// refuses. The end of a segment that is not the last is where the header of the next
+// one says; what a file held as an older segment has another salt. The one case that
+// cannot be told apart is damage to the very last batch:
 // it looks like a torn write.
 //
 // # Layout
 //
-//	segment: header (a sector) · batch · batch · … · zeros        see segment.go
+//	segment: header (a sector) · batch · batch · … · zeros or old  see segment.go
 //	batch:   crc · length · chain · salt · records · padding      see record.go
 //
 // Every segment begins with a batch that repeats the hard state, the last two marks
-// and the caller's values, so that Release can delete the segments before it.
+// and the caller's values, so that Release can give up the segments before it.
 //
 // # Guarantees
 //
@@ -47,7 +51,8 @@
 //   - Differs: etcd chains a checksum over records and takes a torn sector for the
 //     end; here the unit is the batch, so that sectors of one write may reach the disk
 //     in any order, and acknowledged data is never taken for torn.
-//   - Differs: segments are zero-filled, not preallocated with unwritten extents.
+//   - Differs: segments are zero-filled, not preallocated with unwritten extents, and
+//     used again.
 //   - Differs: records carry a group id, but one log holds one group; another one is
 //     refused.
 //
@@ -59,5 +64,5 @@
 //
 // # Reading order
 //
-// record.go, batch.go, segment.go, wal.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
+// record.go, batch.go, segment.go, wal.go, spare.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
 package wal

@@ -92,7 +92,6 @@ func (w *WAL) read(rec *Recovered, sequence uint64, last bool) (err error) {
 	if err := w.replayBatches(rec, file, seg); err != nil {
 		return err
 	}
-	end, err := w.tornEnd(file, seg, last)
-	rec.TornBytes = max(0, end-w.off)
+	rec.TornBytes, _, err = w.tornEnd(file, seg, last)
 	return err
 }

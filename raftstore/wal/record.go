@@ -23,7 +23,7 @@ import (
 // header, which no other segment shares. So each batch can be recognised and
 // verified alone, wherever it is found, and the sequence by its chain. Numbers are
 // little endian; padding is zero up to a multiple of 8. Where the log ends, the
-// file goes on with zeros.
+// file goes on with zeros, or with batches of another salt.
 //
 // A record is a kind, the id of its Raft group as uvarint, and:
 //

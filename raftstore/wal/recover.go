@@ -248,6 +248,9 @@ func (w *WAL) openSegment(file File, name string, sequence uint64) (segment, err
 		return corrupt("file has %d bytes, expected %d as in its header", size, h.size)
 	}
 	if len(w.segments) > 0 && h.prevChain != w.chain {
+		if before := &w.segments[len(w.segments)-1]; before.header.reused {
+			return segment{}, &CorruptError{before.name, w.off, "batch does not verify, and " + name + " continues from a later one"}
+		}
 		return corrupt("segment continues from checksum %08x, expected %08x", h.prevChain, w.chain)
 	}
 	if w.opts.ClusterID == 0 {

@@ -18,11 +18,12 @@ const (
 	SegmentSizeMax = 1 << 30
 )
 
-// A segment file is a header in a sector of its own, then batches, then zeros:
+// A segment file is a header in a sector of its own, then batches, then what was there
+// before, zeros at first:
 //
 //	 0      8         12         16          24         32         40
 //	┌──────┬─────────┬──────────┬───────────┬──────────┬──────────┬─ ─
-//	│magic │ version │ reserved │ clusterID │ memberID │ sequence │
+//	│magic │ version │  reused  │ clusterID │ memberID │ sequence │
 //	└──────┴─────────┴──────────┴───────────┴──────────┴──────────┴─ ─
 //	  40           48     56          60    64           512
 //	─ ─┬──────────┬──────┬───────────┬─────┬── ─ zero ─ ─┬─ batches ─ ─
@@ -31,7 +32,8 @@ const (
 //
 // firstIndex is the index that the next entry had when the segment was begun;
 // prevChain is the checksum of the last batch of the segment before, so that a
-// segment that is missing, swapped or of another log is found.
+// segment that is missing, swapped or of another log is found. reused is 1 if the file
+// was a segment before: then what lies behind its batches is not zero but old.
 const (
 	segmentMagic   = "ocraftwl"
 	segmentVersion = 1
@@ -45,6 +47,8 @@ type segmentHeader struct {
 	firstIndex          uint64
 	size                uint64
 	prevChain           uint32
+	// reused tells that the file was a segment before.
+	reused bool
 }
 
 // encode returns the header's bytes and their checksum, which seeds those of the
@@ -54,6 +58,9 @@ func (h segmentHeader) encode() ([]byte, uint32) {
 	copy(b, segmentMagic)
 	le := binary.LittleEndian
 	le.PutUint32(b[8:], segmentVersion)
+	if h.reused {
+		le.PutUint32(b[12:], 1)
+	}
 	le.PutUint64(b[16:], h.clusterID)
 	le.PutUint64(b[24:], h.memberID)
 	le.PutUint64(b[32:], h.sequence)
@@ -77,7 +84,11 @@ func decodeSegmentHeader(b []byte) (h segmentHeader, crc uint32, err error) {
 	if v := le.Uint32(b[8:]); v != segmentVersion {
 		return h, 0, fmt.Errorf("format version is %d, expected %d", v, segmentVersion)
 	}
+	if reused := le.Uint32(b[12:]); reused > 1 {
+		return h, 0, fmt.Errorf("reused is %d, expected 0 or 1", reused)
+	}
 	h = segmentHeader{
+		reused:     le.Uint32(b[12:]) == 1,
 		clusterID:  le.Uint64(b[16:]),
 		memberID:   le.Uint64(b[24:]),
 		sequence:   le.Uint64(b[32:]),
@@ -118,11 +129,13 @@ type segment struct {
 // nothing after a crash.
 const preparedSuffix = ".tmp"
 
-// prepared is a file full of zeros, durable, that waits to become a segment.
+// prepared is a file, durable, that waits to become a segment: full of zeros, or of
+// what it held as a segment before.
 type prepared struct {
-	file File
-	name string
-	size int64
+	file   File
+	name   string
+	size   int64
+	reused bool
 }
 
 var zeros [256 << 10]byte
@@ -154,5 +167,5 @@ func prepareFile(fs FS, name string, size int64) (*prepared, error) {
 	if err := f.Sync(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &prepared{f, name, size}, nil
+	return &prepared{file: f, name: name, size: size}, nil
 }

@@ -9,36 +9,62 @@ import (
 // checkTail looks at what lies behind the last batch of a segment that verifies.
 // A crash can leave any part of one unfinished batch there, in the last segment
 // only. A whole batch further on means that this one was acknowledged and has been
-// damaged since. It returns the size of the unfinished batch after zeroing it.
+// damaged since. It returns the size of the unfinished batch after zeroing it, and
+// with it what a file that is used again held before.
 func (w *WAL) checkTail(file File, seg segment, last bool) (torn int64, err error) {
-	end, err := w.tornEnd(file, seg, last)
+	torn, end, err := w.tornEnd(file, seg, last)
 	if err != nil || end == w.off {
 		return 0, err
 	}
 	if err := zeroRange(file, w.off, end); err != nil {
 		return 0, err
 	}
-	return end - w.off, nil
+	return torn, nil
 }
 
-// tornEnd returns where the unfinished batch at w.off ends: w.off if there is none.
-func (w *WAL) tornEnd(file File, seg segment, last bool) (int64, error) {
-	end, err := lastNonZero(file, w.off, int64(seg.header.size))
+// tornEnd returns the size of the unfinished batch at w.off, and where zeros must be
+// written up to: w.off if nothing is there.
+func (w *WAL) tornEnd(file File, seg segment, last bool) (torn, end int64, err error) {
+	if seg.header.reused && !last {
+		return 0, w.off, nil // the next segment knows where this one ends; see openSegment
+	}
+	end, err = lastNonZero(file, w.off, int64(seg.header.size))
 	if err != nil || end == w.off {
-		return w.off, err
+		return 0, w.off, err
 	}
 	if !last {
-		return 0, &CorruptError{seg.name, w.off, "batch does not verify, and segments follow"}
+		return 0, 0, &CorruptError{seg.name, w.off, "batch does not verify, and segments follow"}
 	}
 	// The length itself may be what is damaged, so every position counts.
 	found, err := findBatch(file, seg, w.off+8, end)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if found >= 0 {
-		return 0, &CorruptError{seg.name, w.off, fmt.Sprintf("batch does not verify, and a valid one follows at offset %d", found)}
+		return 0, 0, &CorruptError{seg.name, w.off, fmt.Sprintf("batch does not verify, and a valid one follows at offset %d", found)}
 	}
-	return end, nil
+	if !seg.header.reused {
+		return end - w.off, end, nil
+	}
+	torn, err = w.tornReused(file, seg)
+	return torn, end, err
+}
+
+// tornReused is the size of an unfinished batch at w.off in a file that was used
+// before, as its header has it: without one it cannot be told from what is old.
+func (w *WAL) tornReused(file File, seg segment) (int64, error) {
+	room := int64(seg.header.size) - w.off
+	if room < batchHeaderSize {
+		return 0, nil
+	}
+	var head [batchHeaderSize]byte
+	if _, err := file.ReadAt(head[:], w.off); err != nil {
+		return 0, err
+	}
+	if h := decodeBatchHeader(head[:]); h.plausible(seg.crc, room) {
+		return h.size(), nil
+	}
+	return 0, nil
 }
 
 const scanWindow = 256 << 10

@@ -82,8 +82,8 @@ type WAL struct {
 	err error
 
 	mu       sync.Mutex // guards what follows
-	next     *prepared
-	prepares uint64
+	spares   []*prepared
+	prepares uint64 // names of spares so far
 }
 
 // carry is what every new segment repeats, so that older ones can go.
@@ -250,7 +250,7 @@ func (w *WAL) begin(h segmentHeader, room int64) (newSegment, error) {
 	if err != nil {
 		return newSegment{}, err
 	}
-	h.size = uint64(next.size)
+	h.size, h.reused = uint64(next.size), next.reused
 	header, crc := h.encode()
 	chain := crc
 	if !first.empty() {
@@ -301,91 +301,6 @@ func (c *carry) encode(group uint64) []byte {
 	return batch
 }
 
-// takePrepared returns a zero-filled file of at least need bytes.
-func (w *WAL) takePrepared(need int64) (*prepared, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	next := w.next
-	w.next = nil
-	if next != nil && next.size >= need {
-		return next, nil
-	}
-	if next != nil {
-		if err := errors.Join(next.file.Close(), w.opts.FS.Remove(next.name)); err != nil {
-			return nil, err
-		}
-	}
-	return w.prepare(max(need, w.opts.SegmentSizeBytes))
-}
-
-// prepare makes a zero-filled file under a name of its own: the one made before
-// may not have got its final name yet. w.mu is held.
-func (w *WAL) prepare(size int64) (*prepared, error) {
-	w.prepares++
-	name := fmt.Sprintf("next-%d%s", w.prepares, preparedSuffix)
-	return prepareFile(w.opts.FS, filepath.Join(w.dir, name), size)
-}
-
-// NeedsPrepare reports whether the next segment will soon be needed and is not
-// there yet. A caller that never prepares pays for it inside of a Flush.
-func (w *WAL) NeedsPrepare() bool {
-	if w.err != nil || w.off < int64(w.segments[len(w.segments)-1].header.size)/2 {
-		return false
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.next == nil
-}
-
-// Prepare makes the file that becomes the next segment. It may run on another
-// goroutine than the rest, one at a time; it must end before Close is called. An
-// error is not final: the segment is then made when it is needed.
-func (w *WAL) Prepare() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.next != nil {
-		return nil
-	}
-	next, err := w.prepare(w.opts.SegmentSizeBytes)
-	if err != nil {
-		return err
-	}
-	w.next = next
-	return nil
-}
-
-// Release gives up the oldest segments as far as they hold nothing above index, and
-// returns what deletes their files, nil if there are none. That may take a while, and
-// may run on another goroutine, one at a time and in order. Until it has, the next
-// Open reads the old segments again, to no harm.
-func (w *WAL) Release(index uint64) (remove func() error) {
-	if w.err != nil {
-		return nil
-	}
-	var names []string
-	for len(w.segments) > 1 && w.segments[0].lastIndex <= index {
-		names = append(names, w.segments[0].name)
-		w.segments = w.segments[1:]
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	fs, dir := w.opts.FS, w.dir
-	return func() error {
-		for _, name := range names {
-			if err := fs.Remove(filepath.Join(dir, name)); err != nil {
-				return err
-			}
-			// One at a time: removals that reach the disk in another order would leave a
-			// hole in the sequence.
-			if err := fs.SyncDir(dir); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
 // Segments is the number of files that the log consists of.
 func (w *WAL) Segments() int { return len(w.segments) }
 
@@ -406,9 +321,9 @@ func (w *WAL) Abort() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := w.file.Close()
-	if w.next != nil {
-		err = errors.Join(err, w.next.file.Close())
-		w.next = nil
+	for _, spare := range w.spares {
+		err = errors.Join(err, spare.file.Close())
 	}
+	w.spares = nil
 	return errors.Join(err, w.lock.Close())
 }

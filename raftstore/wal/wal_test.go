@@ -304,12 +304,96 @@ func TestTailOfZerosThatHidesABatchIsCorrupt(t *testing.T) {
 	require.Equal(t, offsets[2], corrupt.Offset)
 }
 
+// reused returns a file system with a closed log whose segments all were others before.
+func reused(t testing.TB) *MemFS {
+	fs := NewMemFS()
+	w, _ := mustOpen(t, fs)
+	for i := uint64(1); i <= 200; i++ {
+		w.AppendEntries([]*pb.Entry{entry(1, i, fmt.Sprintf("%0400d", i))})
+		w.AppendState(HardState{Term: 1, Vote: 1, Commit: i - 1})
+		require.NoError(t, w.Flush())
+		if remove := w.Release(max(i, 50) - 50); remove != nil {
+			require.NoError(t, remove())
+		}
+	}
+	for _, s := range w.segments {
+		require.True(t, s.header.reused, s.name)
+	}
+	require.NoError(t, w.Close())
+	return fs
+}
+
+func TestReleasedSegmentsAreUsedAgain(t *testing.T) {
+	fs := reused(t)
+	w, rec := mustOpen(t, fs)
+	require.Zero(t, rec.TornBytes, "what a file held before is not a torn write")
+	require.Equal(t, uint64(200), rec.Entries[len(rec.Entries)-1].GetIndex())
+	for i, e := range rec.Entries {
+		require.Equal(t, rec.Entries[0].GetIndex()+uint64(i), e.GetIndex())
+		require.Equal(t, fmt.Sprintf("%0400d", e.GetIndex()), string(e.GetData()))
+	}
+	// More than is kept is deleted, and Open deletes what a crash has left.
+	for i := uint64(201); i <= 400; i++ {
+		w.AppendEntries([]*pb.Entry{entry(1, i, fmt.Sprintf("%0400d", i))})
+		require.NoError(t, w.Flush())
+	}
+	require.NoError(t, w.Release(390)())
+	require.Len(t, w.spares, sparesMax)
+	fs = fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	w, rec = mustOpen(t, fs)
+	require.Equal(t, uint64(400), rec.Entries[len(rec.Entries)-1].GetIndex())
+	names, err := fs.List("data")
+	require.NoError(t, err)
+	for _, name := range names {
+		require.NotContains(t, name, preparedSuffix)
+	}
+}
+
+// Damage is found in files that hold older batches, too.
+func TestEveryFlippedByteIsFoundInReusedSegments(t *testing.T) {
+	pristine := reused(t)
+	w, rec := mustOpen(t, pristine)
+	want, segments, end := texts(rec.Entries), w.segments, w.off
+	require.NoError(t, w.Abort())
+	require.Greater(t, len(segments), 2)
+	rng := rand.New(rand.NewPCG(6, 6))
+	for i, s := range segments {
+		last := i == len(segments)-1
+		for range 300 {
+			off := rng.Int64N(int64(s.header.size))
+			if last {
+				off = rng.Int64N(end)
+			}
+			mask, path := byte(1<<rng.IntN(8)), filepath.Join("data", s.name)
+			require.NoError(t, pristine.Corrupt(path, off, mask))
+			w, rec, err := Open("data", testOptions(pristine))
+			require.NoError(t, pristine.Corrupt(path, off, mask)) // flip back
+			if err != nil {
+				if !errors.Is(err, ErrForeign) {
+					require.ErrorIs(t, err, ErrCorrupt, "%s at %d", s.name, off)
+					require.Contains(t, err.Error(), s.name)
+				}
+				continue
+			}
+			require.NoError(t, w.Abort())
+			got := texts(rec.Entries)
+			if last && len(got) == len(want)-1 {
+				pristine = reused(t) // it has passed for a torn write
+				continue
+			}
+			require.Equal(t, want, got, "flip at %s %d", s.name, off)
+		}
+	}
+}
+
 // A log under random appends, cuts, releases and crashes recovers everything that
 // was flushed, and nothing that was never appended.
 func TestCrashesLoseNothingFlushed(t *testing.T) {
+	reused := 0
 	for seed := uint64(0); seed < 60; seed++ {
-		crashRun(t, seed)
+		reused += crashRun(t, seed)
 	}
+	require.Greater(t, reused, 100, "batches in files that were segments before")
 }
 
 type model struct {
@@ -340,7 +424,8 @@ func (m model) matches(rec *Recovered) bool {
 	return last == m.last
 }
 
-func crashRun(t *testing.T, seed uint64) {
+// crashRun returns how many batches were flushed to files that had been other segments.
+func crashRun(t *testing.T, seed uint64) (reused int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fs := NewMemFS()
 	durable := model{entries: map[uint64]string{}}
@@ -365,6 +450,9 @@ func crashRun(t *testing.T, seed uint64) {
 				if err = w.Flush(); err == nil {
 					durable = pending
 				}
+				if w.segments[len(w.segments)-1].header.reused {
+					reused++
+				}
 				if err == nil && rng.IntN(8) == 0 && durable.last > 10 {
 					durable.released = max(durable.released, durable.last-10)
 					if remove := w.Release(durable.released); remove != nil {
@@ -385,6 +473,7 @@ func crashRun(t *testing.T, seed uint64) {
 		}
 		require.NoError(t, w.Abort())
 	}
+	return reused
 }
 
 func appendRandom(rng *rand.Rand, w *WAL, m *model) {
