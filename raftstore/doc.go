@@ -49,7 +49,8 @@
 // never used again: a member that has lost its disk has forgotten its promises, and
 // must come back as another one. A removed member stays, to vote, until a quorum of
 // the rest knows durably that it is gone (member.go says why), and ends with
-// ErrRemoved.
+// ErrRemoved. One that was away while everybody whom it knew was removed as well finds
+// nobody to tell it: it serves nothing, and is the operator's to stop.
 //
 //	voters     1  2  3  4  5  6  7
 //	tolerates  0  0  1  1  2  2  3

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/wal"
@@ -129,4 +130,24 @@ func (w *world) members() map[uint64]string {
 		return nil
 	}
 	return newest.members
+}
+
+// retireForgotten has the operator stop a member that was removed and cannot be told,
+// because everybody whom it knows was removed, too, and has ended.
+func (w *world) retireForgotten() {
+	members := w.members()
+	for _, n := range w.nodes {
+		if _, ok := members[n.id]; ok || n.replica == nil {
+			continue
+		}
+		known := append(n.replica.core.state.memberIDs(), n.replica.heirs...)
+		reachable := slices.ContainsFunc(w.nodes, func(o *simNode) bool {
+			return o != n && !o.gone && slices.Contains(known, o.id)
+		})
+		if !reachable {
+			w.tell("member %d is removed and knows nobody who is left", n.id)
+			n.gone = true
+			n.crash(false)
+		}
+	}
 }

@@ -274,6 +274,9 @@ func (w *world) until(end time.Duration, done func() bool) bool {
 		for _, n := range w.nodes {
 			n.process()
 		}
+		if w.calm {
+			w.retireForgotten()
+		}
 		if done() {
 			return true
 		}
