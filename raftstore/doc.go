@@ -32,7 +32,9 @@
 // when a majority has confirmed its leadership by one round of heartbeats, waits
 // until the member it was asked of has applied that much, and reads there. All
 // reads that wait when the question is asked share it. A serializable read looks at
-// the member's own state, which may be old.
+// the member's own state, which may be old. On request (Config.LeaseReads and
+// Store.Reading), a leader that was confirmed lately answers alone; readlease.go says
+// on which clocks that relies.
 //
 // # Outcomes
 //
@@ -56,7 +58,8 @@
 //	tolerates  0  0  1  1  2  2  3
 //
 // Backup writes the state as it is; Restore founds a cluster of another identity
-// from it.
+// from it, with later revisions if asked to, and ForceNewCluster one from the files of
+// a member whose cluster has lost its quorum for good.
 //
 // # Failure model
 //
@@ -102,6 +105,12 @@
 //     after committing an entry of its term; raft/v3 3.7.0 answers at once.
 //   - Differs: the applied index is not stored beside the data: the state is in
 //     memory and is replayed from the last snapshot.
+//   - Differs: reads by lease count the lease from the question that a quorum has
+//     confirmed; raft/v3's count it from the last check of the quorum, which may be an
+//     election timeout older than what the others wait for. Members that use leases
+//     vote for nobody in the first election timeout after a start.
+//   - Differs: ForceNewCluster keeps the whole log of the survivor and leaves its files
+//     alone; etcd's keeps what is known to be committed, and works in place.
 //   - Differs: after a failed sync and a restart of the process the last batch of the
 //     log is written again, since the page cache may hold it without the disk.
 //   - Differs: a removed member votes as if its log ended at its commit index, and
@@ -122,15 +131,15 @@
 // Ongaro, Consensus: Bridging Theory and Practice (the Raft thesis); etcd 3.7 and
 // go.etcd.io/raft/v3 3.7.0; etcd issues #20418, #6368, #14098, hashicorp/raft #503
 // and #666, named where they matter; Rebello et al., Can Applications Recover from
-// fsync Failures? (2020).
+// fsync Failures? (2020); the thesis's §6.4.1 for leases of leaders, and etcd-io/raft's
+// ReadOnlyLeaseBased for what they must not be.
 //
 // # Reading order
 //
-// kv.go, store.go, watch.go; core.go, propose.go, read.go, member.go; command.go, machine.go,
+// kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go; command.go, machine.go,
 // session.go; replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go,
-// node.go, leadership.go, lifecycle.go, change.go, backup.go; raftlog.go, message.go;
-// dump.go. Then
-// sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
+// node.go, leadership.go, lifecycle.go, change.go, backup.go, rescue.go; raftlog.go,
+// message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
 // is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits
 // of the state: alarm.go, quota.go, autocompact.go; recipes on top: cas.go, mutex.go,
 // election.go, election_fence.go, and package objectcache.
