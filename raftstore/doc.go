@@ -122,7 +122,8 @@
 //     and does nothing in another term or to a later lease of the same id. etcd's
 //     revokes the id. Of a lease that somebody renews no checkpoint is made.
 //   - Differs: KeepAlive, TimeToLive and Leases are linearizable; etcd's leader answers
-//     the first two without confirming that it leads, and any member the third.
+//     the first two without confirming that it leads, and any member the third. The
+//     list is in the order of the ids, etcd's in that of expiry.
 //   - Differs: the quota counts what the state takes, which falls by itself after
 //     deletes and compactions; etcd's counts the file, which falls by defragmentation.
 //

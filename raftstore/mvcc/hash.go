@@ -13,14 +13,15 @@ const (
 	hashMul2 = 0xd6e8feb86659fd93
 )
 
-// What a step of the digest covers, besides changes of keys.
+// What a step of the digest covers, besides changes of keys. The numbers are part of
+// the image format: new ones go to the end.
 const (
 	hashLeaseGrant = iota + 1
 	hashLeaseRevoke
 	hashCompact
 	hashKeyState
-	hashAdvance
 	hashLeaseCheckpoint
+	hashAdvance
 )
 
 func hashFold(a, b uint64) uint64 {

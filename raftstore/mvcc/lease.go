@@ -45,6 +45,7 @@ func (s *Store) LeaseGrant(id, ttl int64) error {
 	s.live.leases.ReplaceOrInsert(Lease{ID: id, TTL: ttl, Serial: s.live.grants})
 	s.live.hash = hashNumbers(s.live.hash, hashLeaseGrant, uint64(id), uint64(ttl))
 	s.frozen = nil
+	s.measure()
 	return nil
 }
 
@@ -101,6 +102,7 @@ func (s *Store) endLease(id int64) DeleteResult {
 	s.live.hash = hashNumbers(s.live.hash, hashLeaseRevoke, uint64(id), 0)
 	s.frozen = nil
 	s.commit()
+	s.measure() // also without keys
 	return DeleteResult{Revision: s.live.revision, Deleted: int64(len(keys))}
 }
 

@@ -43,20 +43,24 @@ func (s *Store) Stats() Stats {
 	return stats
 }
 
-// What a key takes in the index and a change in the history, in bytes.
+// What a key takes in the index, a change in the history, a lease, and the attachment
+// of a key to one, in bytes.
 const (
-	itemBytes   = 72
-	recordBytes = 48
+	itemBytes       = 72
+	recordBytes     = 48
+	leaseBytes      = 64
+	attachmentBytes = 96
 )
 
 // SizeBytes is about what the contents take in memory: keys and values that can be
-// read, their places in the index, and the history. It grows with writes and falls
+// read, their places in the index, the history, and the leases. It grows with writes and falls
 // as compacted history is reclaimed. It costs nothing and waits for nobody.
 func (s *Store) SizeBytes() int64 { return s.size.Load() }
 
 func (s *Store) measure() {
 	records := int64(s.live.history.end - s.live.history.start)
-	s.size.Store(int64(s.arena.liveBytes) + itemBytes*int64(s.index.length) + recordBytes*records)
+	leases := leaseBytes*int64(s.live.leases.Len()) + attachmentBytes*int64(s.live.attached.Len())
+	s.size.Store(int64(s.arena.liveBytes) + itemBytes*int64(s.index.length) + recordBytes*records + leases)
 }
 
 // String is one line for a log.

@@ -58,7 +58,18 @@ func TestSizeBytes(t *testing.T) {
 	require.NoError(t, s.Compact(s.Revision()))
 	for s.Reclaim(1000) {
 	}
-	require.Less(t, s.SizeBytes(), int64(1000), "everything but one key is gone")
+	small := s.SizeBytes()
+	require.Less(t, small, int64(1000), "everything but one key is gone")
+
+	for id := range int64(100) {
+		require.NoError(t, s.LeaseGrant(id+1, 10))
+	}
+	require.Equal(t, small+100*leaseBytes, s.SizeBytes(), "leases count, so that a quota bounds them")
+	for id := range int64(100) {
+		_, err := s.LeaseRevoke(id + 1)
+		require.NoError(t, err)
+	}
+	require.Equal(t, small, s.SizeBytes())
 }
 
 func imageTwin(t *testing.T, s *Store) *Store {
