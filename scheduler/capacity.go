@@ -79,8 +79,12 @@ func (p *PodInfo) renamed(name string) *PodInfo {
 	pod.Name, pod.UID = name, ""
 	info.Pod = &pod
 	info.key.name = name
-	info.volumeClaims, info.claims = nil, nil
-	info.compileVolumes()
+	if len(p.volumeClaims) > 0 {
+		shape := *p.PodShape
+		info.PodShape = &shape
+		info.volumeClaims, info.claims = nil, nil
+		info.compileVolumes()
+	}
 	return &info
 }
 

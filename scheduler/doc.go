@@ -60,6 +60,34 @@
 //	CheckSkew                     the kubelet's version against the control plane's;
 //	                              others: CheckComponentSkew
 //
+// # What if
+//
+// A Snapshot is the cluster at one moment; a Fork is a Snapshot that can be
+// changed. It takes the changes that a Cache takes and decides as a Scheduler
+// does, since it is a Cache that reads through to the Snapshot.
+//
+//	Cache.Snapshot      O(changes since the last) + a pointer per node and per
+//	                    16 pods; the first one O(nodes + pods)
+//	Snapshot.Fork       O(1): one piece of memory; the first change copies the
+//	                    list of nodes, the first change of a node the node
+//	Fork.Mark           O(1)
+//	Fork.Revert         O(changes since the mark)
+//	Fork.Commit         O(changes); refused when the Cache has changed the same
+//	                    objects since, or anything (CommitRule)
+//	Fork.Preempt, Drain what follows a decision is done on the fork, too
+//	Fork.Capacity       how many more of a kind fit, where, and what stops the next
+//	Fork.Shrink         nodes that can be emptied: greedy, the emptiest first
+//	Fork.Pack           new nodes for pods: first-fit decreasing, with lower bounds
+//
+// Namespaces, services, budgets and storage objects are those of the Snapshot: a
+// Fork has no methods to change them, other than by placing pods.
+//
+// Preemption is searched by table where no filter looks beyond the node: a row
+// per node holds its victims and their rank, and is made again when the node
+// has changed, by arithmetic where only resources and the number of pods bind.
+// A failing cycle then costs O(changed nodes + nodes/64), and 4 bytes per node
+// for its FitError.
+//
 // # Data layout
 //
 //	Cache ── nodes ──► NodeInfo ── Pods ──► PodInfo: compiled once, immutable
@@ -174,7 +202,10 @@
 // testdata/*.txt, the rules as worked examples · wire_pod.go, wire_node.go ·
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
-// preempt.go, preempt_order.go, nominate.go · reason.go, fiterror.go, explain.go, advise.go · bind.go ·
+// preempt.go, preempt_order.go, nominate.go · reason.go, rejections.go,
+// fiterror.go, explain.go, advise.go · bind.go · engine_fail.go,
+// engine_preempt.go · table.go, podtable.go, snapshot.go, overlay.go, fork.go,
+// fork_mark.go, capacity.go, shrink.go, pack.go ·
 // testdata/queue/*.txt, the queue as worked examples · queue.go, queue_move.go,
 // queue_backoff.go, queue_flight.go · event.go, hint*.go · gang.go · loop.go,
 // loop_events.go, loop_fail.go, loop_preempt.go, loop_gang.go · admit.go, daemon.go, lifecycle.go,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -466,4 +467,29 @@ func BenchmarkRevert(b *testing.B) {
 			b.ReportMetric(float64(spent.Nanoseconds())/float64(reverts), "ns/revert")
 		})
 	}
+}
+
+// BenchmarkSnapshotMemory reports what the first snapshot adds to a cluster with
+// thirty pods on each node, per pod, nodes included.
+func BenchmarkSnapshotMemory(b *testing.B) {
+	const nodes, each = 1000, 30
+	c := uniformCluster(b, nodes)
+	p, err := CompilePod(podWith(b, "p", "", ""))
+	require.NoError(b, err)
+	for i := range nodes * each {
+		require.NoError(b, c.AssumePod(p.renamed(fmt.Sprintf("p-%d", i)), fmt.Sprintf("node-%05d", i%nodes)))
+	}
+	var before, after runtime.MemStats
+	for b.Loop() {
+		c.latest = nil
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		s := c.Snapshot()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if _, pods := s.Len(); pods != nodes*each+nodes/5 {
+			b.Fatal(pods)
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(nodes*each), "B/pod")
 }

@@ -227,6 +227,29 @@ func TestPackLimits(t *testing.T) {
 	require.EqualError(t, err, "pods[0]: pod is nil")
 }
 
+// A renamed pod is the pod that would have been compiled under that name.
+func TestRenamed(t *testing.T) {
+	for _, volume := range []Volume{
+		{Name: "v", EmptyDir: &qos.EmptyDirVolume{}},
+		{Name: "v", PersistentVolumeClaim: &PersistentVolumeClaimSource{ClaimName: "c"}},
+		{Name: "v", Ephemeral: &EphemeralVolumeSource{}},
+	} {
+		pod := podWith(t, "a", "", "")
+		pod.Spec.Volumes = []Volume{volume}
+		a, err := compilePod(pod)
+		require.NoError(t, err)
+		first, second := a.renamed("b"), a.renamed("c")
+		for name, got := range map[string]*PodInfo{"b": first, "c": second} {
+			other := *pod
+			other.Name = name
+			want, err := compilePod(&other)
+			require.NoError(t, err)
+			require.Equal(t, want.volumeClaims, got.volumeClaims)
+			require.Equal(t, want, got)
+		}
+	}
+}
+
 func BenchmarkCapacity(b *testing.B) {
 	for _, nodes := range []int{100, 1000} {
 		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
