@@ -38,7 +38,7 @@ type side struct {
 // turn; that must not be seen.
 func TestDifferential(t *testing.T) {
 	c := newCluster(t, 3, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(*diffOps)*20*time.Millisecond)
 	defer cancel()
 	etcd := newSide(t, ctx, newClient(t, nil, startEtcd(t)).ActiveConnection())
 	ours := newSide(t, ctx, c.client(1).ActiveConnection())

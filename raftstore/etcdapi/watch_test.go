@@ -176,7 +176,7 @@ func TestWatchFragments(t *testing.T) {
 // A client that opens very many watches is stopped at the limit; those it has work,
 // and the answers that it does not read cost nothing.
 func TestManyWatches(t *testing.T) {
-	const most = 100_000
+	const most = manyWatches
 	c := newCluster(t, 1, func(cfg *Config) { cfg.WatchesMax = most })
 	s := rawWatch(t, c)
 	go func() {

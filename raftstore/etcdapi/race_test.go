@@ -1,0 +1,5 @@
+//go:build race
+
+package etcdapi
+
+const manyWatches = 5_000
