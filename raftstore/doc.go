@@ -43,6 +43,15 @@
 // entry was on its way. A Session makes such a write safe to repeat: the state keeps
 // its result, and a repetition gets that instead of being applied again.
 //
+// # Life of a lease
+//
+// A lease is granted and revoked by commands, and its keys go in one revision. Time is
+// no part of the state: the leader counts it, in ticks, and makes an end of it by a
+// command that names its term. A new leader starts every count over, with an election
+// timeout on top; of leases that nobody renews for minutes it knows from checkpoints
+// what was left. So a lease may live longer than was granted, never shorter: see
+// lease_desk.go.
+//
 // # Members
 //
 // The founding members come from Config. Later ones are added as learners, promoted
