@@ -60,3 +60,33 @@ func TestRankedIsPlainChoice(t *testing.T) {
 		require.Equal(t, order, all)
 	}
 }
+
+// Far away nodes are scored anew when the worst node, which all are held
+// against, leaves the feasible ones or joins them.
+func TestNormaliserMovesAllTotals(t *testing.T) {
+	c := uniformCluster(t, 300)
+	soft := Taint{Key: "spot", Effect: PreferNoSchedule}
+	for i, n := range c.refresh() {
+		tainted := *n.Node
+		tainted.Spec.Taints = []Taint{soft}
+		if i == 290 {
+			tainted.Spec.Taints = []Taint{soft, {Key: "slow", Effect: PreferNoSchedule}}
+		}
+		require.NoError(t, c.UpdateNode(&tainted))
+	}
+	s, plain := newScheduler(t, c), newScheduler(t, c)
+	plain.engine = nil
+	worst := *c.refresh()[290].Node
+	for range 4 {
+		p := podWith(t, "p", "", "")
+		want, err := plain.Schedule(p)
+		require.NoError(t, err)
+		got, err := s.Schedule(p)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		worst.Spec.Unschedulable = !worst.Spec.Unschedulable
+		next := worst
+		require.NoError(t, c.UpdateNode(&next))
+	}
+	require.EqualValues(t, 4, s.engine.decided)
+}
