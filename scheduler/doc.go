@@ -37,7 +37,39 @@
 // Cost of a decision: O(nodes x plugins), plus O(pods) where the pod has spread
 // constraints or pod affinity, plus on failure O(nodes x less important pods on
 // each x plugins) for preemption. This is the plain form: it evaluates each rule
-// on each node as the rule is written.
+// on each node as the rule is written. Config.Plain asks for it.
+//
+// # Engine
+//
+// The engine gives the same answers from what it has kept. Pods that differ in
+// nothing that plugins read are a class. Per class and node it keeps what the
+// node decides by itself, and per topology domain what is counted there. It
+// follows the log of changes that the Cache writes:
+//
+//	a placement   the node is evaluated anew; domains whose count makes them
+//	              admissible or inadmissible have their nodes put in or out
+//	scores        own part of the node + what its group gets; groups are nodes
+//	              that look alike to spread and affinity
+//	the best      by block of 64 nodes and group; tie-breaks and random draws
+//	              are those of the plain form
+//	failures      the error of a class is kept until anything changes
+//
+// Cost of a decision for a known class: O(changed nodes x (plugins + pods on the
+// node) + nodes/64 + groups), plus O(nodes of a domain) when that flips, plus
+// O(domains) for spread constraints and required affinity. A class that is new,
+// or whose labels, namespaces or services have moved, or any change of which
+// nodes there are: O(nodes x plugins), once. A truncated scan costs O(nodes that
+// are scored).
+//
+// The plain form decides instead: with plugins of the user's own that take part
+// before a node is found, CacheConfig.Unvalidated, pods with volumes that
+// restrict where they run, pods that name nodes, pods whose promised node does
+// not admit them, and pods with spread or required affinity in the class while
+// pods that are no less important are nominated to feasible nodes. A failing
+// cycle of a class that counts pods on other nodes is plain, the first time.
+//
+// Tests and builds for the race detector hold every decision of the engine
+// against the plain form.
 //
 // # Around the decision
 //
@@ -102,6 +134,16 @@
 //	         volumes, values of plugins of the user's own
 //	scoreTable ── a row per plugin, a column per feasible node
 //
+//	changeLog ──► engine ── columns: labels as domain numbers, by node
+//	                 └───── classes ── by node: local cause, own part, raw scores
+//	                                   counters: contribution by node, sum by domain
+//	                                   groups, best nodes by block
+//
+// A class takes about 40 bytes per node, and 8 more per node for each constraint
+// or key it counts by; all of them together at most some 100 to 200 MB, the one
+// that was not used for longest making room. PodInfos that one Cache compiles
+// share what pods of a kind have in common (PodShape).
+//
 // # Guarantees
 //
 // Concurrency: the methods of Cache and Scheduler may be called from several
@@ -119,9 +161,10 @@
 // "No node fits" is a *FitError. What this package cannot decide about is an
 // *UnsupportedError, never ignored.
 //
-// Allocation: filtering and scoring allocate nothing per node. A decision
-// allocates its result; pods with affinity terms or spread constraints also
-// grow maps that the Scheduler keeps and uses again.
+// Allocation: SchedulePodInto and AssumePod allocate nothing for a pod of a
+// known class that fits, but for the growth of the Cache's tables now and then;
+// SchedulePod allocates the list of scores. The plain form allocates nothing per
+// node; it grows maps that the Scheduler keeps and uses again.
 //
 // # Differences from upstream
 //
@@ -203,8 +246,10 @@
 // request.go, pod.go, node.go, cache.go · plugin.go, profile.go · plugin_*.go,
 // volume*.go, one topic each · cycle.go, sample.go, score.go, scheduler.go ·
 // preempt.go, preempt_order.go, nominate.go · reason.go, rejections.go,
-// fiterror.go, explain.go, advise.go · bind.go · engine_fail.go,
-// engine_preempt.go · table.go, podtable.go, snapshot.go, overlay.go, fork.go,
+// fiterror.go, explain.go, advise.go · bind.go · changes.go, classkey.go,
+// engine.go, engine_class.go, engine_count.go, engine_group.go, engine_best.go,
+// engine_decide.go, engine_score.go, engine_quick.go, engine_column.go,
+// engine_fork.go, engine_memo.go, engine_fail.go, engine_preempt.go · table.go, podtable.go, snapshot.go, overlay.go, fork.go,
 // fork_mark.go, capacity.go, shrink.go, pack.go ·
 // testdata/queue/*.txt, the queue as worked examples · queue.go, queue_move.go,
 // queue_backoff.go, queue_flight.go · event.go, hint*.go · gang.go · loop.go,
