@@ -501,3 +501,26 @@ func appendRandom(rng *rand.Rand, w *WAL, m *model) {
 		w.AppendState(m.state)
 	}
 }
+
+func TestOwingIsWhatAnswersDependOn(t *testing.T) {
+	w, _ := mustOpen(t, NewMemFS())
+	defer w.Close()
+	owes := func(want bool, add func()) {
+		t.Helper()
+		add()
+		require.Equal(t, want, w.Owing())
+		require.NoError(t, w.Flush())
+		require.False(t, w.Owing())
+	}
+	owes(true, func() { w.AppendState(HardState{Term: 1}) })
+	owes(true, func() { w.AppendState(HardState{Term: 1, Vote: 2}) })
+	owes(false, func() { w.AppendState(HardState{Term: 1, Vote: 2, Commit: 7}) })
+	owes(false, func() { w.AppendEntries(nil) })
+	owes(true, func() { w.AppendEntries([]*pb.Entry{entry(1, 1, "a")}) })
+	owes(true, func() { w.AppendMark(Mark{Index: 1, Term: 1}) })
+	owes(true, func() { w.AppendMeta(1, nil) })
+	owes(true, func() {
+		w.AppendState(HardState{Term: 2})
+		w.AppendState(HardState{Term: 2, Commit: 9})
+	})
+}
