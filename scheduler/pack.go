@@ -65,14 +65,14 @@ func (f *Fork) Pack(pods []*Pod, templates []NodeTemplate) (*Packing, error) {
 		return nil, err
 	}
 	before := f.Mark()
-	free := w.free()
+	sum, most := w.free()
 	for i := range w.pods {
 		if err := w.place(i); err != nil {
 			return nil, errors.Join(err, f.undo(before))
 		}
 	}
 	w.count()
-	w.bound(free)
+	w.bound(sum, most)
 	f.unmark(before)
 	return &w.out, nil
 }
@@ -230,42 +230,65 @@ func (w *packing) count() {
 	}
 }
 
-// free is what the nodes that are there already have left.
-func (w *packing) free() Resources {
-	var sum Resources
+// free is what the nodes that are there already have left: together, and the
+// most of each resource that any of them has.
+func (w *packing) free() (sum, most Resources) {
 	for name := range w.fork.cache.order.all() {
 		n := w.fork.cache.node(name)
 		left := n.Allocatable.clone()
 		left.add(&n.Requested, -1)
 		left = left.positive()
+		left.Pods = max(0, n.Allocatable.Pods-int64(len(n.Pods)))
 		sum.add(&left, 1)
-		sum.Pods += max(0, n.Allocatable.Pods-int64(len(n.Pods)))
+		sum.Pods += left.Pods
+		most.raise(&left)
 	}
-	return sum
+	return sum, most
 }
 
-// bound computes the lower bounds: for each resource, what the pods placed need
-// beyond what was free, in new nodes that have the most of it, or at the lowest
-// price per unit.
-func (w *packing) bound(free Resources) {
-	want := make(map[string]int64)
+// bound computes the lower bounds, twice: for all pods that were placed, less
+// what was free, and for those that fitted on no node that was there, since one
+// of their resources is more than any of these had left.
+func (w *packing) bound(sum, most Resources) {
+	var all, outside Resources
 	for i, p := range w.pods {
 		if w.out.Outcomes[i].Err != nil {
 			continue
 		}
-		want["pods"]++
-		want["cpu"] += p.Request.CPUMilli
-		want["memory"] += p.Request.MemoryBytes
-		want["ephemeral-storage"] += p.Request.EphemeralBytes
-		for _, s := range p.Request.Scalars {
-			want[s.Name] += s.Value
+		want := p.Request.clone()
+		want.Pods = 1
+		all.add(&want, 1)
+		all.Pods++
+		if want.exceeds(&most) {
+			outside.add(&want, 1)
+			outside.Pods++
 		}
 	}
-	for name, amount := range want {
-		rest := amount - free.Amount(name)
-		if rest <= 0 {
-			continue
-		}
+	all.add(&sum, -1)
+	all.Pods -= sum.Pods
+	w.atLeast(&all)
+	w.atLeast(&outside)
+	if len(w.templates) > 0 {
+		cheapest := slices.MinFunc(w.templates, func(a, b NodeTemplate) int { return cmp.Compare(a.Price, b.Price) })
+		w.out.PriceAtLeast = max(w.out.PriceAtLeast, int64(w.out.NodesAtLeast)*cheapest.Price)
+	}
+}
+
+// exceeds says that some amount of r is more than that of s.
+func (r *Resources) exceeds(s *Resources) bool {
+	return r.CPUMilli > s.CPUMilli || r.MemoryBytes > s.MemoryBytes || r.EphemeralBytes > s.EphemeralBytes || r.Pods > s.Pods ||
+		slices.ContainsFunc(r.Scalars, func(sc Scalar) bool { return sc.Value > s.Scalar(sc.Name) })
+}
+
+// atLeast raises the bounds to what these resources take, each by itself: in
+// nodes of the template that has the most of it, or at the lowest price.
+func (w *packing) atLeast(want *Resources) {
+	names := []string{"cpu", "memory", "ephemeral-storage", "pods"}
+	for _, s := range want.Scalars {
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
+		rest := want.Amount(name)
 		most, cheapest := int64(0), math.Inf(1)
 		for t := range w.templates {
 			if has := w.offers[t].Amount(name); has > 0 {
@@ -273,10 +296,11 @@ func (w *packing) bound(free Resources) {
 				cheapest = min(cheapest, float64(w.templates[t].Price)/float64(has))
 			}
 		}
-		if most > 0 {
-			w.out.NodesAtLeast = max(w.out.NodesAtLeast, int((rest+most-1)/most))
-			// Prices are whole; the factor is for the rounding of the product.
-			w.out.PriceAtLeast = max(w.out.PriceAtLeast, int64(math.Ceil(cheapest*float64(rest)*(1-1e-12))))
+		if rest <= 0 || most == 0 {
+			continue
 		}
+		w.out.NodesAtLeast = max(w.out.NodesAtLeast, int((rest+most-1)/most))
+		// Prices are whole; the factor is for the rounding of the product.
+		w.out.PriceAtLeast = max(w.out.PriceAtLeast, int64(math.Ceil(cheapest*float64(rest)*(1-1e-12))))
 	}
 }

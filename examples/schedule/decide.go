@@ -18,6 +18,7 @@ type report struct {
 	Notes   []string       `json:"notes,omitempty"`
 	Pods    []podReport    `json:"pods"`
 	Placed  map[string]int `json:"placed"` // pods placed, by node
+	WhatIf  *whatIf        `json:"whatIf,omitempty"`
 }
 
 // podReport is the decision about one pod.
@@ -80,7 +81,7 @@ func (in *input) decide() (*report, error) {
 			pending = append(pending, admitted)
 		}
 	}
-	r.Pending = len(pending)
+	r.Pending, in.pending = len(pending), pending
 	r.Notes = in.notes()
 	slices.SortStableFunc(pending, func(a, b *scheduler.Pod) int {
 		return cmp.Compare(*b.Spec.Priority, *a.Spec.Priority)
@@ -103,6 +104,8 @@ func (in *input) decide() (*report, error) {
 		}
 		if pod.Node != "" {
 			r.Placed[pod.Node]++
+		} else {
+			in.unplaced = append(in.unplaced, p)
 		}
 		r.Pods = append(r.Pods, pod)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/orchcore/orchcore/qos"
 	"github.com/orchcore/orchcore/scheduler"
 )
 
@@ -32,6 +33,10 @@ type input struct {
 	seen     map[string]place // objects by kind and name
 	skipped  map[string]int   // objects of other kinds
 	lostPods int              // on nodes that are not in the input
+	budgets  []*qos.Budget
+
+	// What decide makes of the pods that have no node.
+	pending, unplaced []*scheduler.Pod
 }
 
 // place is where an object was read.
@@ -238,7 +243,7 @@ func readerOf(kind string) reader {
 	case "Service":
 		return cached((*scheduler.Cache).SetService)
 	case "PodDisruptionBudget":
-		return cached((*scheduler.Cache).SetPodDisruptionBudget)
+		return both(cached((*scheduler.Cache).SetPodDisruptionBudget), (*input).addBudget)
 	case "PersistentVolume":
 		return cached((*scheduler.Cache).SetPersistentVolume)
 	case "PersistentVolumeClaim":
@@ -295,6 +300,14 @@ func (in *input) addPod(data []byte, _ string) error {
 	}
 	in.pods = append(in.pods, p)
 	return nil
+}
+
+func (in *input) addBudget(data []byte, _ string) error {
+	b, err := decode[qos.Budget](data)
+	if err == nil {
+		in.budgets = append(in.budgets, b)
+	}
+	return err
 }
 
 func (in *input) addClass(data []byte, _ string) error {

@@ -4,6 +4,7 @@
 //	go run ./examples/schedule -f dump.json
 //	go run ./examples/schedule -f dump.json -f deploy.yaml
 //	go run ./examples/schedule -f dump.json -o json
+//	go run ./examples/schedule -f dump.json -capacity shop/web-1 -shrink -pack kinds.yaml
 //
 // Pods that have a node count where they are. The others are placed one by one,
 // the most important first: pending pods of the dump, and those that
@@ -12,6 +13,10 @@
 // storage objects are read, too. For each pod it prints the node, the scores of
 // all plugins on all nodes that admit it, for the others the reasons and the
 // smallest change that would admit it, and the preemption that would happen.
+//
+// Then it answers what is asked: how many more pods like one fit, which nodes
+// could be emptied, and which nodes of the kinds in a file (a Node each, with its
+// price in the annotation "price") the pods need that found no place.
 //
 // It changes nothing and needs no cluster. Without -f it looks at a small shop
 // of its own. Exit status 2 means that the input was not understood.
@@ -49,6 +54,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	flags.Var(&names, "f", "JSON or YAML `file`; - reads standard input; may be given several times")
 	format := flags.String("o", "text", "output format: text or json")
 	rows := flags.Int("rows", 10, "with -o text: how many nodes that admit a pod, and groups of those that do not, are shown")
+	var q questions
+	flags.StringVar(&q.capacity, "capacity", "", "say how many more like the `pod`, namespace/name, fit")
+	flags.BoolVar(&q.shrink, "shrink", false, "say which nodes could be emptied")
+	flags.StringVar(&q.pack, "pack", "", "say how many nodes of the kinds in the `file` the pods need that are not placed")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -63,7 +72,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		case *rows < 0:
 			return fmt.Errorf("-rows: %d: want 0 or more", *rows)
 		}
-		r, err := answer(names, stdin)
+		r, err := answer(names, q, stdin)
 		if err != nil {
 			return err
 		}
@@ -80,7 +89,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // answer reads the input and decides about its pods.
-func answer(names []string, stdin io.Reader) (*report, error) {
+func answer(names []string, q questions, stdin io.Reader) (*report, error) {
 	in := newInput()
 	if len(names) == 0 {
 		if err := in.read("built-in shop", shop); err != nil {
@@ -98,5 +107,9 @@ func answer(names []string, stdin io.Reader) (*report, error) {
 	if err := in.expand(); err != nil {
 		return nil, err
 	}
-	return in.decide()
+	r, err := in.decide()
+	if err == nil {
+		r.WhatIf, err = in.whatIf(q, stdin)
+	}
+	return r, err
 }

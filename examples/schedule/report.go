@@ -44,6 +44,9 @@ func (r *report) writeText(out io.Writer, rows int) error {
 	if len(r.Pods) > 0 {
 		fmt.Fprintf(w, "\n%d of %d placed\n", placed, r.Pending)
 	}
+	if r.WhatIf != nil {
+		r.WhatIf.writeText(w)
+	}
 	return w.Flush()
 }
 
