@@ -339,6 +339,9 @@ func (l *Loop) place(ctx context.Context, entry *QueuedPod, now time.Time) {
 func (l *Loop) reserve(entry *QueuedPod, placement Placement, now time.Time) (*attempt, error) {
 	a := &attempt{entry: entry, placement: placement, latest: entry.Pod}
 	l.mu.Lock()
+	if f := l.queue.flights.find(entry.Pod.id()); f != nil {
+		a.latest, a.gone = f.latest, f.gone // since it was popped
+	}
 	l.attempts[entry.Pod.key] = a
 	l.mu.Unlock()
 	b, err := l.scheduler.reserve(entry.Pod, placement.Node, now, func(err error) { l.settle(a, err) })
@@ -424,6 +427,7 @@ func (l *Loop) expire(now time.Time) {
 // proceed binds a pod that need not wait any more, or takes it back.
 func (l *Loop) proceed(ctx context.Context, a *attempt) {
 	if a.err != nil {
+		_ = a.binding.Cancel() // unless it was rejected
 		l.ended(a, a.err)
 		return
 	}

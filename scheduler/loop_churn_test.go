@@ -202,3 +202,19 @@ func (c *churn) drain() {
 	_, pods := c.loop.cache.Len()
 	require.Zero(c.t, pods)
 }
+
+// The same events at the same times give the same outcomes.
+func TestLoopIsDeterministic(t *testing.T) {
+	run := func() string {
+		c := newChurn(t, 7)
+		for range 300 {
+			c.second()
+		}
+		where := make(map[string]string)
+		for name, p := range c.api.pods {
+			where[name] = p.Spec.NodeName
+		}
+		return fmt.Sprint(c.made, c.bound, c.evicted, c.failed, where)
+	}
+	require.Equal(t, run(), run())
+}

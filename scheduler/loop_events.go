@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // SetPod tells the loop of a pod as it is now. One without a node is queued if
 // its schedulerName is that of a profile, and otherwise ignored until somebody
@@ -155,7 +158,6 @@ func (l *Loop) removePod(key podKey, now time.Time) {
 	if a := l.attempts[key]; a != nil {
 		a.gone = true
 		l.takeBack(a, now)
-		return
 	}
 	l.cache.mu.Lock()
 	state := l.cache.pod(key)
@@ -180,29 +182,24 @@ func (l *Loop) removePod(key podKey, now time.Time) {
 // bound. One that waits is rejected; a binding under way will fail, since the
 // API server knows the pod no more. l.mu is held.
 func (l *Loop) takeBack(a *attempt, now time.Time) {
-	b := a.binding
-	if b == nil {
+	switch {
+	case a.binding == nil:
 		return // the Permitters are being asked; the Binder will find out
-	}
-	if a.state == attemptWaiting {
-		// Rejecting calls back, which needs l.mu.
-		a.state = attemptSettled
-		l.mu.Unlock()
-		err := b.Reject("", "removed")
-		l.mu.Lock()
-		if err != ErrEnded {
-			a.err = err
-		}
+	case a.state == attemptWaiting:
+		// The loop takes it back: Unreserve is not called with a lock held.
+		a.state, a.err = attemptSettled, errRemoved
 		l.settled = append(l.settled, a)
 		return
-	}
-	if a.cancel != nil {
+	case a.cancel != nil:
 		a.cancel()
 	}
 	if l.cache.Forget(a.entry.Pod.Namespace, a.entry.Pod.Pod.Name) == nil {
-		l.queue.Event(Event{Resource: eventAssignedPod, Action: EventDelete, OldPod: a.entry.Pod.on(b.Node)}, now)
+		l.queue.Event(Event{Resource: eventAssignedPod, Action: EventDelete, OldPod: a.entry.Pod.on(a.binding.Node)}, now)
 	}
 }
+
+// errRemoved is why a waiting pod is not bound.
+var errRemoved = errors.New("the pod is being removed")
 
 // SetNode tells the loop of a node as it is now.
 func (l *Loop) SetNode(node *Node) error {

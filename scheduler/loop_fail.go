@@ -13,6 +13,10 @@ func (l *Loop) ended(a *attempt, err error) {
 	freed := Event{Resource: eventAssignedPod, Action: EventDelete, OldPod: a.entry.Pod.on(a.binding.Node)}
 	rejected := errors.As(err, new(*FitError)) && !isLate(err)
 	l.mu.Lock()
+	if a.state == attemptFinished {
+		l.mu.Unlock()
+		return
+	}
 	l.finish(a)
 	if !rejected {
 		l.queue.Event(freed, now)

@@ -390,7 +390,7 @@ func TestLoopSurvivesFailures(t *testing.T) {
 	for seed := range uint64(12) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
-			api := newFakeAPI(t, 5, 4000)
+			api := newFakeAPI(t, 5, 16000)
 			f := &flaky{rng: rand.New(rand.NewPCG(seed, 2)), held: map[string]int{}}
 			l := api.loop(func(c *LoopConfig) {
 				c.BindingsMax = 1 + rng.IntN(4)
@@ -435,7 +435,7 @@ func TestLoopSurvivesFailures(t *testing.T) {
 				if len(api.pending()) == 0 {
 					break
 				}
-				time.Sleep(time.Second)
+				time.Sleep(20 * time.Second)
 				f.decide()
 			}
 			cancel()

@@ -384,7 +384,11 @@ func (q *Queue) popNamed(key podKey, now time.Time) *QueuedPod {
 
 // Done ends the flight of a pod that needs no other attempt, or whose failure
 // from now on is nothing that an event in flight could have cured.
-func (q *Queue) Done(p *QueuedPod) { q.flights.end(p.Pod.id()) }
+func (q *Queue) Done(p *QueuedPod) {
+	if p != nil {
+		q.flights.end(p.Pod.id())
+	}
+}
 
 // Len returns how many pods are at a place.
 func (q *Queue) Len(place QueuePlace) int {

@@ -292,7 +292,7 @@ func FailureOf(err error) Failure {
 // that was deleted meanwhile, or is queued anew, is dropped. It does nothing for
 // a pod that is not popped.
 func (q *Queue) Failed(entry *QueuedPod, why Failure, now time.Time) {
-	if entry.place != QueueInFlight {
+	if entry == nil || entry.place != QueueInFlight {
 		return
 	}
 	defer q.Done(entry)
@@ -370,7 +370,7 @@ func (q *Queue) afterFlight(entry *QueuedPod, f *flight) requeueing {
 // whatever their backoff. Pods in flight are tried again when they come back.
 func (q *Queue) Activate(now time.Time, pods ...*PodInfo) {
 	for _, p := range pods {
-		if q.activate(p.key, now) {
+		if p == nil || q.activate(p.key, now) {
 			continue
 		}
 		if q.flights.find(p.id()) != nil {
