@@ -26,6 +26,8 @@ func Ratios() measure.Area {
 		row("watch/watchers=1000", client, "events/s", watchLoad(1000)),
 		restartRow(1_000_000),
 		worstPutRow(1_000_000),
+		catchUpRow(64, 20_000),
+		catchUpRow(64, 600_000),
 		memoryRow(1_000_000, false),
 		memoryRow(1_000_000, true),
 	)

@@ -19,6 +19,7 @@ func TestRatios(t *testing.T) {
 		row("put/clients=8", direct, "puts/s", putLoad(8)),
 		updateRow(8),
 		row("watch/watchers=20", client, "events/s", watchLoad(20)),
+		catchUpRow(8, 2000),
 	} {
 		t.Run(r.Name, func(t *testing.T) {
 			got, err := measure.Run("raftstore", r, measure.Options{Count: 1})
