@@ -24,7 +24,8 @@
 // the state admits each of these once. So a member may propose again whatever it
 // has not seen applied, after a change of leader or a lost message, and the client
 // need not know. The cost is one round trip and one fdatasync on a majority in
-// parallel; n clients share both.
+// parallel; n clients share both. A leader that has four entries open collects what
+// arrives until one of them is done or the next is full.
 //
 // # Life of a read
 //

@@ -70,7 +70,7 @@ func (c *core) write(r *request) {
 // propose turns the queue into entries, as long as Raft takes them.
 func (c *core) propose() {
 	w := &c.writes
-	for len(w.queue) > 0 && c.leader != raft.None && w.next-w.floor() < sequenceWindow {
+	for len(w.queue) > 0 && c.leader != raft.None && w.next-w.floor() < sequenceWindow && !c.collecting() {
 		b, taken := c.pack()
 		if b == nil {
 			w.queue = dropFront(w.queue, taken)
@@ -88,6 +88,28 @@ func (c *core) propose() {
 		w.order = append(w.order, b)
 		w.next++
 	}
+}
+
+// openMax is how many entries of a leader may be open before its writes wait for
+// company: enough that disk, network and followers all have one.
+const openMax = 4
+
+// collecting reports whether the queue waits until an entry of this leader is done, to
+// share the next one. Without this, many clients whose writes arrive one by one can go
+// on for ever with an entry and a sync for each. A full pack never waits, and neither
+// do the proposals of a follower, which may be lost on their way.
+func (c *core) collecting() bool {
+	w := &c.writes
+	if c.role != raft.StateLeader || len(w.batches) < openMax {
+		return false
+	}
+	size := 0
+	for _, r := range w.queue {
+		if size += len(r.body); size > packSizeMax {
+			return false
+		}
+	}
+	return true
 }
 
 // dropFront removes the first n requests and lets go of them.
