@@ -120,24 +120,29 @@ func (w *world) leaderNode() *simNode {
 
 // members returns the ids of the members in the newest state there is.
 func (w *world) members() map[uint64]string {
+	if newest := w.newest(); newest != nil {
+		return newest.members
+	}
+	return nil
+}
+
+// newest is the state of the member that has applied most, nil if all are down.
+func (w *world) newest() *machine {
 	var newest *machine
 	for _, n := range w.nodes {
 		if n.replica != nil && (newest == nil || n.replica.core.state.applied > newest.applied) {
 			newest = n.replica.core.state
 		}
 	}
-	if newest == nil {
-		return nil
-	}
-	return newest.members
+	return newest
 }
 
 // retireForgotten has the operator stop a member that was removed and cannot be told,
 // because everybody whom it knows was removed, too, and has ended.
 func (w *world) retireForgotten() {
-	members := w.members()
+	newest := w.newest()
 	for _, n := range w.nodes {
-		if _, ok := members[n.id]; ok || n.replica == nil {
+		if newest == nil || !newest.removed[n.id] || n.replica == nil {
 			continue
 		}
 		known := append(n.replica.core.state.memberIDs(), n.replica.heirs...)
