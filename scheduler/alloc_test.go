@@ -48,6 +48,9 @@ func uniformCluster(t testing.TB, nodes int) *Cache {
 // A decision allocates a handful of times, however many nodes there are: once
 // its memory has grown the scheduler uses it again.
 func TestScheduleAllocs(t *testing.T) {
+	if checked {
+		t.Skip("the engine and the plain form decide, both")
+	}
 	for name, kind := range benchSpecs {
 		t.Run(name, func(t *testing.T) {
 			s := newScheduler(t, uniformCluster(t, 200))
