@@ -18,16 +18,20 @@ import (
 )
 
 var (
-	diffSeed = flag.Uint64("diff.seed", 1, "seed of the comparison with etcd")
+	diffSeed = flag.Uint64("diff.seed", 1, "first seed of the comparison with etcd")
 	diffOps  = flag.Int("diff.ops", 3000, "number of operations to compare with etcd")
 )
+
+// diffRun is how many operations one pair of servers is given; what is left of them is
+// for the next pair, with the next seed.
+const diffRun = 10_000
 
 // side is one of two servers that are given the same.
 type side struct {
 	kv     pb.KVClient
 	lease  pb.LeaseClient
 	watch  grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
-	events map[int64]string // all that a watch was told, by its id
+	events map[int64]string // what watches were told since the last comparison, by id
 
 	over map[int64]bool // watches that a compaction has ended
 	in   chan *pb.WatchResponse
@@ -37,61 +41,95 @@ type side struct {
 // every answer, every error, and what watches deliver. Three members are asked in
 // turn; that must not be seen.
 func TestDifferential(t *testing.T) {
-	c := newCluster(t, 3, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(*diffOps)*20*time.Millisecond)
-	defer cancel()
-	etcd := newSide(t, ctx, newClient(t, nil, startEtcd(t)).ActiveConnection())
-	ours := newSide(t, ctx, c.client(1).ActiveConnection())
-	conns := []*grpc.ClientConn{c.client(1).ActiveConnection(), c.client(2).ActiveConnection(), c.client(3).ActiveConnection()}
+	for seed, left := *diffSeed, *diffOps; left > 0; seed, left = seed+1, left-diffRun {
+		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { differ(t, seed, min(left, diffRun)) }) {
+			return
+		}
+	}
+}
 
-	g := &generator{r: rand.New(rand.NewPCG(*diffSeed, 9)), revision: 1}
+// differ compares n operations.
+func differ(t *testing.T, seed uint64, n int) {
+	c := newCluster(t, 3, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(n)*20*time.Millisecond)
+	defer cancel()
+	d := &duel{
+		t: t, ctx: ctx, seed: seed, g: &generator{r: rand.New(rand.NewPCG(seed, 9)), revision: 1},
+		etcd: newSide(t, ctx, newClient(t, nil, startEtcd(t)).ActiveConnection()),
+		ours: newSide(t, ctx, c.client(1).ActiveConnection()),
+	}
+	conns := []*grpc.ClientConn{c.client(1).ActiveConnection(), c.client(2).ActiveConnection(), c.client(3).ActiveConnection()}
+	for _, s := range []*side{d.etcd, d.ours} { // so that there is always a watch
+		require.NoError(t, s.watch.Send(createWatch(&pb.WatchCreateRequest{Key: []byte("fence"), WatchId: fenceWatch})))
+	}
 	counts := map[string]int{}
-	for _, s := range []*side{etcd, ours} { // so that there is always a watch
-		require.NoError(t, s.watch.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{
-			CreateRequest: &pb.WatchCreateRequest{Key: []byte("fence"), WatchId: fenceWatch}}}))
-	}
-	// settle waits until all watches have been told everything: a compaction may come
-	// before a watch of the past has caught up, and a cancel before an event is sent.
-	settle := func(i int) {
-		for reached := false; !reached; reached = g.revision >= g.start {
-			for _, s := range []*side{etcd, ours} {
-				r, err := s.kv.Put(ctx, &pb.PutRequest{Key: []byte("fence")})
-				require.NoError(t, err)
-				g.follow(r)
-			}
+	for i := range n {
+		kind, call := d.g.step()
+		if counts[kind]++; kind == "watch" || kind == "compact" {
+			d.settle(i)
 		}
-		level(t, ctx, etcd, g)
-		level(t, ctx, ours, g)
-		requireSame(t, etcd.events, ours.events, i)
-	}
-	for i := range *diffOps {
-		kind, call := g.step()
-		if counts[kind]++; kind == "watch" {
-			settle(i)
-		}
-		want, wantErr := call(ctx, etcd)
 		switch kind {
-		case "put", "delete", "range", "txn":
+		case "put", "delete", "range", "stream", "txn":
 			// Others may answer from a state that is a moment old, like etcd's members.
 			conn := conns[i%len(conns)]
-			ours.kv, ours.lease = pb.NewKVClient(conn), pb.NewLeaseClient(conn)
+			d.ours.kv, d.ours.lease = pb.NewKVClient(conn), pb.NewLeaseClient(conn)
 		}
-		got, gotErr := call(ctx, ours)
-		require.Equal(t, errorText(wantErr), errorText(gotErr), "operation %d of seed %d: %s", i, *diffSeed, kind)
-		if wantErr == nil {
-			if kind == "keepalive" || kind == "ttl" {
-				// Neither waits until the member that is asked is up to date.
-				forgetRevision(want)
-				forgetRevision(got)
-			}
-			require.Equal(t, render(want), render(got), "operation %d of seed %d: %s", i, *diffSeed, kind)
-			g.follow(want)
-		}
+		d.compare(i, kind, call)
 		if i%200 == 199 || kind == "watch" {
-			settle(i)
+			d.settle(i)
 		}
 	}
-	t.Logf("%d operations of seed %d, no difference: %v, %d watches", *diffOps, *diffSeed, counts, g.watches)
+	t.Logf("%d operations, no difference: %v, %d watches", n, counts, d.g.watches)
+}
+
+// duel is etcd and this server side by side.
+type duel struct {
+	t          *testing.T
+	ctx        context.Context
+	seed       uint64
+	g          *generator
+	etcd, ours *side
+}
+
+// compare makes one call at both.
+func (d *duel) compare(i int, kind string, c call) {
+	d.t.Helper()
+	want, wantErr := c(d.ctx, d.etcd)
+	got, gotErr := c(d.ctx, d.ours)
+	require.Equal(d.t, errorText(wantErr), errorText(gotErr), "operation %d of seed %d: %s", i, d.seed, kind)
+	if wantErr != nil {
+		return
+	}
+	if kind == "keepalive" || kind == "ttl" {
+		// Neither waits until the member that is asked is up to date.
+		forgetRevision(want)
+		forgetRevision(got)
+	}
+	require.Equal(d.t, render(want), render(got), "operation %d of seed %d: %s", i, d.seed, kind)
+	d.g.follow(want)
+}
+
+// settle waits until all watches have been told everything and compares that: a
+// compaction may come before a watch of the past has caught up, or before the value
+// of before is looked up, and a cancel before an event is sent.
+func (d *duel) settle(i int) {
+	d.t.Helper()
+	for reached := false; !reached; reached = d.g.revision >= d.g.start {
+		for _, s := range []*side{d.etcd, d.ours} {
+			r, err := s.kv.Put(d.ctx, &pb.PutRequest{Key: []byte("fence")})
+			require.NoError(d.t, err)
+			d.g.follow(r)
+		}
+	}
+	for _, s := range []*side{d.etcd, d.ours} {
+		level(d.t, d.ctx, s, d.g)
+	}
+	for id := range d.etcd.events {
+		require.Equal(d.t, d.etcd.events[id], d.ours.events[id], "watch %d after operation %d of seed %d", id, i, d.seed)
+	}
+	require.Len(d.t, d.ours.events, len(d.etcd.events))
+	clear(d.etcd.events)
+	clear(d.ours.events)
 }
 
 func newSide(t *testing.T, ctx context.Context, conn *grpc.ClientConn) *side {
@@ -191,15 +229,6 @@ func level(t *testing.T, ctx context.Context, s *side, g *generator) {
 			}
 		}
 	}
-}
-
-// requireSame says which watch was told something else.
-func requireSame(t *testing.T, want, got map[int64]string, step int) {
-	t.Helper()
-	for id := range want {
-		require.Equal(t, want[id], got[id], "watch %d after operation %d of seed %d", id, step, *diffSeed)
-	}
-	require.Len(t, got, len(want))
 }
 
 // book adds a response to what its watch was told. How events are cut into
