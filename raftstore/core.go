@@ -106,7 +106,18 @@ func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
 	}
 	c.raw = raw
 	c.hardTerm = c.term()
+	c.campaignAlone()
 	return c, nil
+}
+
+// campaignAlone has the only voter campaign without waiting for a leader that cannot
+// be. One that reads by lease keeps to its promise not to vote yet; see mustNotVote.
+func (c *core) campaignAlone() {
+	conf := c.state.conf
+	if v := conf.GetVoters(); len(v) == 1 && v[0] == c.id && len(conf.GetVotersOutgoing()) == 0 && c.lease.span == 0 {
+		// Raft refuses while a change of the members is committed and not applied.
+		_ = c.raw.Campaign()
+	}
 }
 
 // tick moves logical time by one.

@@ -28,6 +28,20 @@ func TestSingleMemberNeedsNoConfiguration(t *testing.T) {
 	require.Equal(t, int64(3), put(t, s, "b", "2").Revision)
 }
 
+func TestSingleMemberWaitsForNoElectionTimeout(t *testing.T) {
+	dir := t.TempDir()
+	for want := range int64(3) {
+		s, err := Open(dir, Config{TickInterval: time.Minute})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		got, err := s.Put(ctx, PutRequest{Key: []byte("k")})
+		cancel()
+		require.NoError(t, err)
+		require.Equal(t, want+2, got.Revision)
+		require.NoError(t, s.Abort())
+	}
+}
+
 func TestEveryMemberAnswersEverything(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	ctx := testContext(t)
