@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,14 +71,17 @@ func openOurs() (*ourCluster, error) {
 	return c, nil
 }
 
-// start opens the members and waits for a leader that serves reads.
+// start opens the members at once and waits for a leader that serves reads.
 func (c *ourCluster) start() error {
-	for _, m := range c.members {
-		s, err := raftstore.Open(filepath.Join(c.dir, fmt.Sprint(m.ID)), raftstore.Config{ID: m.ID, Members: c.members})
-		if err != nil {
-			return err
-		}
-		c.stores = append(c.stores, s)
+	stores := make([]*raftstore.Store, len(c.members))
+	err := atOnce(len(c.members), func(i int) (err error) {
+		m := c.members[i]
+		stores[i], err = raftstore.Open(filepath.Join(c.dir, fmt.Sprint(m.ID)), raftstore.Config{ID: m.ID, Members: c.members})
+		return err
+	})
+	c.stores = slices.DeleteFunc(stores, func(s *raftstore.Store) bool { return s == nil })
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -185,14 +190,28 @@ func openEtcd() (*etcdCluster, error) {
 	return c, nil
 }
 
-// start opens the members and waits for a leader.
+// atOnce runs open for 0 to n-1, each on a goroutine.
+func atOnce(n int, open func(i int) error) error {
+	errs := make([]error, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { errs[i] = open(i) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// start opens the members at once and waits for a leader.
 func (c *etcdCluster) start() error {
-	for _, cfg := range c.configs() {
-		e, err := embed.StartEtcd(cfg)
-		if err != nil {
-			return err
-		}
-		c.members = append(c.members, e)
+	configs := c.configs()
+	members := make([]*embed.Etcd, len(configs))
+	err := atOnce(len(configs), func(i int) (err error) {
+		members[i], err = embed.StartEtcd(configs[i])
+		return err
+	})
+	c.members = slices.DeleteFunc(members, func(e *embed.Etcd) bool { return e == nil })
+	if err != nil {
+		return err
 	}
 	for _, e := range c.members {
 		select {

@@ -133,6 +133,7 @@ func runChild(task string) error {
 // sole is a cluster of one member in this process.
 type sole struct {
 	putMany func(ctx context.Context, from, to int) error
+	get     func(ctx context.Context, key []byte) (int, error)
 	total   func(ctx context.Context) (int64, error)
 	close   func()
 }
@@ -143,7 +144,7 @@ func openSoleOurs(dir string) (sole, error) {
 		return sole{}, err
 	}
 	c := &ourCluster{leader: s, stores: []*raftstore.Store{s}}
-	return sole{c.putMany, c.total, c.stop}, nil
+	return sole{c.putMany, c.get, c.total, c.stop}, nil
 }
 
 func openSoleEtcd(dir string) (sole, error) {
@@ -172,7 +173,7 @@ func openSoleEtcd(dir string) (sole, error) {
 		return sole{}, errors.New("etcd does not start")
 	}
 	c := &etcdCluster{leader: e, members: []*embed.Etcd{e}}
-	return sole{c.putMany, c.total, c.stop}, nil
+	return sole{c.putMany, etcdDirect{e.Server}.get, c.total, c.stop}, nil
 }
 
 // ownResidentSet returns this process's resident set in MiB.

@@ -25,6 +25,7 @@ func Ratios() measure.Area {
 		row("swap/clients=64", client, "swaps/s", swapLoad(64)),
 		row("watch/watchers=1000", client, "events/s", watchLoad(1000)),
 		restartRow(1_000_000),
+		restartAllRow(1_000_000),
 		worstPutRow(1_000_000),
 		catchUpRow(64, 20_000),
 		catchUpRow(64, 600_000),

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -11,10 +12,25 @@ import (
 	"github.com/orchcore/orchcore/raftstore"
 )
 
-// restartRow is the time from opening three members that hold so many keys to
-// their first linearizable answer.
+// restartRow is the time from opening one member that holds so many keys, all
+// of its cluster, to its first linearizable answer.
 func restartRow(keys int) measure.Row {
 	return measure.Row{Name: fmt.Sprintf("restart/keys=%d", keys), Unit: "ms", Open: func() (*measure.Pair, error) {
+		dir, err := os.MkdirTemp("", "ratios-restart")
+		if err != nil {
+			return nil, err
+		}
+		return restartPair(keys,
+			&soleRestart{open: func() (sole, error) { return openSoleOurs(dir) }},
+			&soleRestart{open: func() (sole, error) { return openSoleEtcd(dir) }},
+			func() { _ = os.RemoveAll(dir) })
+	}}
+}
+
+// restartAllRow is the same for a cluster of three members, all of which are opened
+// at once.
+func restartAllRow(keys int) measure.Row {
+	return measure.Row{Name: fmt.Sprintf("restart-all/keys=%d/members=3", keys), Unit: "ms", Open: func() (*measure.Pair, error) {
 		ours, err := openOurs()
 		if err != nil {
 			return nil, err
@@ -24,35 +40,85 @@ func restartRow(keys int) measure.Row {
 			ours.close()
 			return nil, err
 		}
-		closeAll := func() { ours.close(); etcd.close() }
-		for _, put := range []func(ctx context.Context, from, to int) error{ours.putMany, etcd.putMany} {
-			if err := fillBatches(keys, put); err != nil {
-				closeAll()
-				return nil, fmt.Errorf("prepare: %w", err)
-			}
-		}
-		var ourCount, etcdCount int64
-		return &measure.Pair{
-			Ours: restart(ours.stop, ours.start, ours.total, &ourCount),
-			Peer: restart(etcd.stop, etcd.start, etcd.total, &etcdCount),
-			Check: func() error {
-				if ourCount != int64(keys) || etcdCount != int64(keys) {
-					return fmt.Errorf("ours came back with %d keys, etcd with %d, want %d", ourCount, etcdCount, keys)
-				}
-				return nil
-			},
-			Close: closeAll,
-		}, nil
+		return restartPair(keys, ours, restartedEtcd{etcd}, func() { ours.close(); etcd.close() })
 	}}
 }
 
-func restart(stop func(), start func() error, total func(ctx context.Context) (int64, error), count *int64) measure.Side {
+// restarted is one side of the rows.
+type restarted interface {
+	start() error
+	stop()
+	putMany(ctx context.Context, from, to int) error
+	get(ctx context.Context, key []byte) (int, error)
+	total(ctx context.Context) (int64, error)
+}
+
+type restartedEtcd struct{ *etcdCluster }
+
+func (e restartedEtcd) get(ctx context.Context, key []byte) (int, error) {
+	return etcdDirect{e.leader.Server}.get(ctx, key)
+}
+
+type soleRestart struct {
+	open func() (sole, error)
+	now  sole
+}
+
+func (r *soleRestart) start() (err error) { r.now, err = r.open(); return err }
+func (r *soleRestart) stop() {
+	if r.now.close != nil {
+		r.now.close()
+	}
+	r.now = sole{}
+}
+func (r *soleRestart) putMany(ctx context.Context, from, to int) error {
+	return r.now.putMany(ctx, from, to)
+}
+func (r *soleRestart) get(ctx context.Context, key []byte) (int, error) { return r.now.get(ctx, key) }
+func (r *soleRestart) total(ctx context.Context) (int64, error)         { return r.now.total(ctx) }
+
+// restartPair fills both sides, of which clusters run already and single members
+// do not.
+func restartPair(keys int, ours, etcd restarted, clean func()) (*measure.Pair, error) {
+	closeAll := func() { ours.stop(); etcd.stop(); clean() }
+	for _, side := range []restarted{ours, etcd} {
+		var err error
+		if one, ok := side.(*soleRestart); ok {
+			err = one.start()
+		}
+		if err == nil {
+			err = fillBatches(keys, side.putMany)
+		}
+		if err != nil {
+			closeAll()
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+	}
+	return &measure.Pair{
+		Ours: restart(ours, keys), Peer: restart(etcd, keys), Close: closeAll,
+		Check: func() error {
+			for i, side := range []restarted{ours, etcd} {
+				if n, err := side.total(context.Background()); err != nil || n != int64(keys) {
+					return fmt.Errorf("%s came back with %d keys, want %d: %w", [...]string{"ours", "etcd"}[i], n, keys, err)
+				}
+			}
+			return nil
+		},
+	}, nil
+}
+
+func restart(side restarted, keys int) measure.Side {
 	return func() (measure.Sample, error) {
-		stop()
+		side.stop()
 		return measure.Timed(func() (int, error) {
-			err := start()
-			if err == nil {
-				*count, err = total(context.Background())
+			if err := side.start(); err != nil {
+				return 0, err
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+			defer cancel()
+			n, err := side.get(ctx, keyOf(keys/2))
+			if err == nil && n != valueBytes {
+				err = fmt.Errorf("a value of %d bytes, want %d", n, valueBytes)
 			}
 			return 1, err
 		}, func(elapsed time.Duration, _ int) float64 { return float64(elapsed.Microseconds()) / 1000 })
