@@ -20,6 +20,7 @@
 //
 //	internal/workload   seeded Kubernetes JSON for all of these
 //	decide, trace       commands that answer questions about decisions and packets
+//	report, results     the tables and charts of README.md, and what was measured for them
 //	peers               a module of its own that compares with Kubernetes and etcd
 //
 // # Guarantees
