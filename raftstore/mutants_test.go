@@ -8,145 +8,189 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-var simMutants = flag.Bool("sim.mutants", false, "put each known fault back in and see that the simulator finds it")
+var (
+	simMutants = flag.Bool("sim.mutants", false, "put each known fault back in and see that a test finds it")
+	simMutant  = flag.String("sim.mutant", "", "with -sim.mutants: only the mutants whose name or rule matches")
+	simTable   = flag.String("sim.table", "", "with -sim.mutants: file to write the table of what caught whom to")
+)
 
-// mutant is a fault that some system has shipped, as a change of one place.
+// rule is something that a replicated log must get right, and that some system has got
+// wrong. Each has mutants: the fault put back in, as a change of the production code,
+// which has no switch for it. A mutant that no test finds means that the rule is not
+// tested.
+type rule struct {
+	name string
+	// source is where the fault was seen, or who demands the rule.
+	source  string
+	mutants []mutant
+}
+
+// mutant is a fault as a change of one file.
 type mutant struct {
-	name, file, old, new string
+	name, file string
+	// old is replaced by new; more are further pairs.
+	old, new string
+	more     []string
+	// by are tests that are tried before the simulator: a package and a pattern.
+	by []string
 }
 
-// mutants are the faults that the simulator must find. Production code has no
-// switch for them: each is compiled from a changed copy of one file.
-var mutants = []mutant{
-	{"a flush does not sync", "wal/wal.go",
-		"if err := w.file.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s: %w\", current.name, err)\n\t}", ""},
-	{"a new segment's name is not synced", "wal/wal.go",
-		"return w.opts.FS.SyncDir(w.dir)\n}\n\n// encode", "return nil\n}\n\n// encode"},
-	{"what a failed sync left in the page cache is trusted after a restart", "wal/recover.go",
-		"if err := w.secure(); err != nil {", "if err := error(nil); err != nil {"},
-	{"a failed sync is taken for a success", "wal/wal.go",
-		"if err := w.file.Sync(); err != nil {\n\t\treturn fmt.Errorf(\"sync %s: %w\", current.name, err)\n\t}", "_ = w.file.Sync()"},
-	{"a segment begins with state that is not durable yet", "wal/wal.go",
-		"batch{buf: w.flushed.encode(w.opts.Group)}", "batch{buf: w.appended.encode(w.opts.Group)}"},
-	{"segments are released up to the newest snapshot's successor", "persist.go",
-		"r.wal.Release(release)", "r.wal.Release(release + 1000)"},
-	{"the hard state is not written", "persist.go",
-		"if t.append.Term != nil {", "if false {"},
-	{"a vote is answered before it is durable", "wal/wal.go",
-		"s.Term != durable.Term || s.Vote != durable.Vote {", "durable == nil {"},
-	{"acknowledgements go out before the write", "persist.go",
-		"if r.syncTook < slowSync && !r.diskBusy() {\n\t\ttook, err := r.write(batch)\n\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn r.wrote(batch, took)\n\t}",
-		"if r.syncTook < slowSync {\n\t\tif err := r.wrote(batch, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tr.sendAll()\n\t\t_, err := r.write(batch)\n\t\treturn err\n\t}"},
-	{"a write that needs no answer at once is never synced", "persist.go",
-		"len(t.append.Responses) > 0 && r.wal.Owing() || r.wal.Buffered() > unsyncedMax", "len(t.append.Entries) > 0 && len(t.append.Responses) > 2"},
-	{"a snapshot's name is not synced", "snapshot.go",
-		"return d.fs.SyncDir(d.dir)", "return nil"},
-	{"a snapshot's content is not synced", "image.go",
-		"return f.Sync()", "return nil"},
-	{"a received snapshot is not synced", "transfer.go",
-		"errors.Join(in.file.Sync(), in.file.Close())", "in.file.Close()"},
-	{"an installed snapshot does not replace the log on disk", "persist.go",
-		"Term: t.image.state.term, Reset: true})", "Term: t.image.state.term})"},
-	{"entries that were sent twice apply twice", "machine.go",
-		"if h.sequence < o.floor || o.seen[h.sequence] {", "if false {"},
-	{"what was applied is forgotten in snapshots", "image.go",
-		"b = appendUvarints(b, slices.Sorted(maps.Keys(o.seen)))", "b = appendUvarints(b, nil)"},
-	{"the number of starts is not durable", "open.go",
-		"boot++\n", "boot = 1\n"},
-	{"a sole voter answers reads at once", "read.go",
-		"return err != nil || term != status.GetTerm()", "return err != nil && term != status.GetTerm()"},
-	{"reads are answered before their index is applied", "read.go",
-		"if question.index > c.state.applied {", "if false {"},
-	{"reads are answered without asking anybody", "read.go",
-		"q.open = &question{requests: q.waiting}", "c.fx.done = append(c.fx.done, q.waiting...)\n\tq.count -= len(q.waiting)\n\tq.waiting = nil\n\tif true {\n\t\treturn\n\t}\n\tq.open = &question{requests: q.waiting}"},
-	{"a lease is counted from the answer", "readlease.go",
-		"q.term, q.asked+l.span", "q.term, c.now+l.span"},
-	{"a lease lasts longer than an election", "readlease.go",
-		"*tick*3/4)", "*tick*3)"},
-	{"a leader that offers leadership uses its lease", "readlease.go",
-		"l.offered != l.term && ", ""},
-	{"a member that starts votes at once", "readlease.go",
-		"return c.lease.span > 0 && c.ticks <= c.electionTicks &&", "return false &&"},
-	{"writes are not proposed again", "propose.go",
-		"func (c *core) retryWrites() {\n", "func (c *core) retryWrites() {\n\tif true {\n\t\treturn\n\t}\n"},
-	{"the end of a snapshot's transfer is not reported", "transfer.go",
-		"r.core.raw.ReportSnapshot(o.to, status)", ""},
-	{"a member that is being replaced is out at once", "member.go",
-		"[][]uint64{conf.Voters, conf.Learners, conf.VotersOutgoing, conf.LearnersNext}", "[][]uint64{conf.Voters, conf.Learners, conf.LearnersNext}"},
-	{"a removed member ends when the first one tells it", "replica.go",
-		"if told >= Quorum(len(voters)) {", "if told >= 0 {"},
-	{"a learner trusts that its leader is there", "replica.go",
-		"leader != raft.None && r.heardLately(leader)", "leader != raft.None"},
-	{"a removed member refuses whoever has a shorter log", "core.go",
-		"(t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id]", "t == pb.MsgVote && c.state.removed[c.id] && false"},
-	{"a learner gets a snapshot from before it was added", "raftlog.go",
-		"if l.snapshot.GetIndex() == 0 || l.snapshot.GetIndex() < l.membersIndex {", "if l.snapshot.GetIndex() == 0 {"},
-	{"a session's results are forgotten in snapshots", "image.go",
-		"return m.appendSessions(b)", "return (&machine{steps: m.steps}).appendSessions(b)"},
-	{"an expiry counts in any term", "lease_command.go",
-		"if term != m.entryTerm {", "if false {"},
-	{"a new leader gives leases no time of its own", "lease_desk.go",
-		"c.ticks+d.ticksOf(left)+c.electionTicks", "c.ticks+min(1, d.ticksOf(left))"},
-	{"calls about leases are answered without asking anybody", "lease_desk.go",
-		"d.r.core.read(&request{lease: call, internal: true, done: make(chan struct{}, 1)})\n", "d.confirmed(call)\n"},
-	{"a lease is renewed while its end is on its way", "lease_desk.go",
-		"case d.count.expiring[l.ID]:", "case false:"},
-	{"a session repeats what it has done", "session.go",
-		"if kept, ok := s.results[sequence]; ok {", "if kept, ok := s.results[sequence]; ok && false {"},
+// rules are all rules: of the log and the snapshots on disk, of the use of Raft, and of
+// the state.
+func rules() []rule { return slices.Concat(diskRules, raftRules, stateRules) }
+
+func (m mutant) edits() [][2]string {
+	edits := [][2]string{{m.old, m.new}}
+	for i := 0; i < len(m.more); i += 2 {
+		edits = append(edits, [2]string{m.more[i], m.more[i+1]})
+	}
+	return edits
 }
 
-// TestMutantsFollowTheCode sees that every mutant still changes exactly one place.
+// apply returns the file's path and its changed text.
+func (m mutant) apply() (path, text string, err error) {
+	path, err = filepath.Abs(m.file)
+	if err != nil {
+		return "", "", err
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return "", "", err
+	}
+	text = string(source)
+	for _, edit := range m.edits() {
+		if n := strings.Count(text, edit[0]); n != 1 {
+			return "", "", fmt.Errorf("%s: %q is there %d times, expected once: the mutant must follow", m.file, edit[0], n)
+		}
+		text = strings.Replace(text, edit[0], edit[1], 1)
+	}
+	return path, text, nil
+}
+
+// TestMutantsFollowTheCode sees that every rule has mutants and that every mutant still
+// changes what it is meant to.
 func TestMutantsFollowTheCode(t *testing.T) {
-	for _, m := range mutants {
-		source, err := os.ReadFile(m.file)
-		require.NoError(t, err)
-		require.Equal(t, 1, strings.Count(string(source), m.old), "%s: %s", m.file, m.name)
+	names := map[string]bool{}
+	for _, r := range rules() {
+		require.NotEmpty(t, r.mutants, "%s", r.name)
+		require.NotEmpty(t, r.source, "%s", r.name)
+		for _, m := range r.mutants {
+			require.False(t, names[m.name], "two mutants are called %q", m.name)
+			names[m.name] = true
+			_, _, err := m.apply()
+			require.NoError(t, err, "%s", m.name)
+		}
 	}
 }
 
-// TestMutants runs the simulator on every mutant. It takes minutes and is meant to
-// be asked for: go test ./raftstore -run Mutants -sim.mutants -v -timeout 1h
+// TestMutants runs the tests on every mutant. It takes minutes and is meant to be asked
+// for:
+//
+//	go test ./raftstore -run Mutants -sim.mutants -v -timeout 2h [-sim.mutant=PATTERN]
 func TestMutants(t *testing.T) {
 	if !*simMutants {
-		t.Skip("needs -sim.mutants: it compiles and simulates every mutant")
+		t.Skip("needs -sim.mutants: it compiles and tests every mutant")
 	}
-	seeds := max(*simSeeds, 1500)
-	for _, m := range mutants {
-		t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
-			out, err := m.simulate(t, seeds)
-			if err == nil {
-				t.Fatalf("survives %d seeds", seeds)
+	wanted := regexp.MustCompile(*simMutant)
+	table := &strings.Builder{}
+	for _, r := range rules() {
+		fmt.Fprintf(table, "\n%s (%s)\n", r.name, r.source)
+		for _, m := range r.mutants {
+			if !wanted.MatchString(r.name) && !wanted.MatchString(m.name) {
+				continue
 			}
-			finding := regexp.MustCompile(`seed (\d+) at [^\n]*`).FindString(out)
-			if len(finding) > 200 {
-				finding = finding[:200] + " …"
-			}
-			require.NotEmpty(t, finding, "it does not compile, or fails outside of the simulation:\n%s", out)
-			t.Log(finding)
-		})
+			t.Run(strings.ReplaceAll(m.name, " ", "-"), func(t *testing.T) {
+				begun := time.Now()
+				finding := m.hunt(t)
+				fmt.Fprintf(table, "  %s\n    %s\n", m.name, strings.ReplaceAll(finding, "\n", "\n    "))
+				t.Logf("%v: %s", time.Since(begun).Round(time.Second), finding)
+				if finding == survives {
+					t.Error(survives)
+				}
+			})
+		}
+	}
+	if *simTable != "" {
+		require.NoError(t, os.WriteFile(*simTable, []byte(table.String()), 0o600))
 	}
 }
 
-// simulate runs the simulator with one file replaced.
-func (m mutant) simulate(t *testing.T, seeds int) (string, error) {
-	path, err := filepath.Abs(m.file)
+const survives = "SURVIVES"
+
+// simRounds are the last seeds of each round: most mutants do not live long.
+var simRounds = []uint64{40, 250, 1500}
+
+// hunt returns what finds the mutant.
+func (m mutant) hunt(t *testing.T) string {
+	path, text, err := m.apply()
 	require.NoError(t, err)
-	source, err := os.ReadFile(path)
+	dir := t.TempDir()
+	changed, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
+	require.NoError(t, os.WriteFile(changed, []byte(text), 0o600))
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
 	require.NoError(t, err)
-	require.Equal(t, 1, strings.Count(string(source), m.old), "%s has changed: the mutant must follow", m.file)
-	changed := filepath.Join(t.TempDir(), "mutant.go")
-	require.NoError(t, os.WriteFile(changed, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600))
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
-	require.NoError(t, err)
-	list := filepath.Join(t.TempDir(), "overlay.json")
-	require.NoError(t, os.WriteFile(list, overlay, 0o600))
-	cmd := exec.Command("go", "test", "-vet=off", "-overlay="+list, "-failfast", "-run=^TestSim", ".", fmt.Sprintf("-sim.seeds=%d", seeds), fmt.Sprintf("-sim.seed=%d", *simSeed))
+	require.NoError(t, os.WriteFile(overlay, list, 0o600))
+	for _, by := range m.by {
+		where, pattern, _ := strings.Cut(by, " ")
+		p := compileTest(t, overlay, where, filepath.Join(dir, "direct.test"))
+		if finding := p.run("-test.run=^("+pattern+")", "-test.timeout=120s"); finding != "" {
+			return finding
+		}
+	}
+	p := compileTest(t, overlay, ".", filepath.Join(dir, "sim.test"))
+	from := *simSeed
+	for _, to := range simRounds {
+		finding := p.run("-test.run=^TestSim", "-test.timeout=20m", fmt.Sprintf("-sim.seed=%d", from), fmt.Sprintf("-sim.seeds=%d", *simSeed+to-from))
+		if finding != "" {
+			return finding
+		}
+		from = *simSeed + to
+	}
+	return survives
+}
+
+// program is a test binary of a mutant.
+type program struct{ file, dir string }
+
+func compileTest(t *testing.T, overlay, where, file string) program {
+	t.Helper()
+	out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay="+overlay, "-o", file, where).CombinedOutput()
+	require.NoError(t, err, "the mutant does not compile:\n%s", out)
+	return program{file, where}
+}
+
+var (
+	simFinding  = regexp.MustCompile(`seed (\d+) at [^\n]*`)
+	testFinding = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	lastWords   = regexp.MustCompile(`(?m)^(panic: [^\n]*|fatal error: [^\n]*)`)
+)
+
+// run returns what fails, or nothing.
+func (p program) run(args ...string) string {
+	cmd := exec.Command(p.file, append(args, "-test.failfast")...)
+	cmd.Dir = p.dir
 	out, err := cmd.CombinedOutput()
-	return string(out), err
+	if err == nil {
+		return ""
+	}
+	test := ""
+	for _, found := range testFinding.FindAllSubmatch(out, -1) {
+		test = string(found[1]) // the innermost one comes last
+	}
+	finding := string(simFinding.Find(out))
+	if finding == "" {
+		finding = string(lastWords.Find(out))
+	}
+	if len(finding) > 200 {
+		finding = finding[:200] + " …"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s", test, finding))
 }

@@ -19,6 +19,7 @@ func testMachine(t testing.TB) *machine {
 	m := newMachine([]Member{{1, "a:1"}, {2, "b:1"}, {3, "c:1"}})
 	m.applied, m.term = 77, 3
 	m.removed[9] = true
+	m.conf.Learners, m.members[4] = []uint64{4}, "d:1"
 	var out result
 	for i := range byte(20) {
 		h := entryHeader{origin: 2, boot: 4, sequence: uint64(i)*2 + 1, floor: 1}
@@ -26,6 +27,7 @@ func testMachine(t testing.TB) *machine {
 		m.execute(commandPut, appendPut(nil, &PutRequest{Key: []byte{'k', i % 7}, Value: bytes.Repeat([]byte{i}, 100)}), &out)
 		require.NoError(t, out.err)
 	}
+	m.alarms.set([]Alarm{{2, AlarmNoSpace}})
 	return m
 }
 
@@ -45,6 +47,7 @@ func TestImageHoldsTheWholeState(t *testing.T) {
 	require.Equal(t, m.removed, got.removed)
 	require.Equal(t, m.origins, got.origins)
 	require.NoError(t, m.conf.Equivalent(got.conf))
+	require.Equal(t, m.alarms.list(), got.alarms.list())
 	require.Equal(t, m.store.Hash(), got.store.Hash())
 	require.Equal(t, b, imageOf(t, got), "an image has one form")
 	_, err = readImage(bytes.NewReader(b), 6)

@@ -114,9 +114,11 @@ func (osFS) List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// MkdirAll syncs the parent of each directory it had to create: an entry that is
+func (fs osFS) MkdirAll(dir string) error { return mkdirAll(dir, fs.SyncDir) }
+
+// mkdirAll syncs the parent of each directory it had to create: an entry that is
 // not durable would take everything below with it.
-func (fs osFS) MkdirAll(dir string) error {
+func mkdirAll(dir string, sync func(dir string) error) error {
 	if st, err := os.Stat(dir); err == nil {
 		if !st.IsDir() {
 			return &os.PathError{Op: "mkdir", Path: dir, Err: errors.New("exists and is not a directory")}
@@ -125,14 +127,14 @@ func (fs osFS) MkdirAll(dir string) error {
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {
-		if err := fs.MkdirAll(parent); err != nil {
+		if err := mkdirAll(parent, sync); err != nil {
 			return err
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return fs.SyncDir(parent)
+	return sync(parent)
 }
 
 func (osFS) SyncDir(dir string) error {
