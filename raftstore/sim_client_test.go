@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/mvcc"
@@ -16,7 +17,8 @@ type simOp struct {
 	// session and sequence, if the call may be repeated.
 	session, sequence uint64
 	key, value        string
-	expect            int64 // mod revision that a compare-and-swap wants
+	expect            int64  // mod revision that a compare-and-swap wants
+	old               string // the value of that revision
 	start, end        time.Duration
 	node              *simNode
 	request           *request
@@ -62,13 +64,15 @@ type simClient struct {
 	session    uint64
 	// seen are the mod revisions this client knows of, for its swaps.
 	seen map[string]int64
+	// values are those of the revisions in seen, empty for a key that is not there.
+	values map[string]string
 }
 
 // next begins a call.
 func (c *simClient) next() {
 	w := c.w
 	if c.seen == nil {
-		c.seen = map[string]int64{}
+		c.seen, c.values = map[string]int64{}, map[string]string{}
 		c.sessions = w.rng.IntN(2) == 0
 	}
 	c.count++
@@ -78,7 +82,7 @@ func (c *simClient) next() {
 	if w.rng.IntN(20) == 0 {
 		op.value += string(make([]byte, 4000))
 	}
-	op.expect = c.seen[op.key]
+	op.expect, op.old = c.seen[op.key], c.values[op.key]
 	if w.rng.IntN(60) == 0 {
 		op.kind = simCompact
 	}
@@ -254,14 +258,14 @@ func (w *world) finish(op *simOp) {
 		c.session, op.outcome = uint64(r.put.Revision), unsure // it has no revision to check
 	case simPut:
 		op.revision = r.put.Revision
-		c.seen[op.key] = op.revision
+		c.know(op.key, op.revision, op.value)
 	case simDelete:
 		op.revision, op.swapped = r.delete.Revision, r.delete.Deleted > 0
-		c.seen[op.key] = 0
+		c.know(op.key, 0, "")
 	case simSwap:
 		op.revision, op.swapped = r.txn.Revision, r.txn.Succeeded
 		if op.swapped {
-			c.seen[op.key] = op.revision
+			c.know(op.key, op.revision, op.value)
 		}
 	case simGet:
 		res, err := store.Range(&RangeOptions{Key: []byte(op.key)})
@@ -272,8 +276,12 @@ func (w *world) finish(op *simOp) {
 		if len(res.KVs) > 0 {
 			op.found = res.KVs[0]
 		}
-		c.seen[op.key] = op.found.ModRevision
+		c.know(op.key, op.found.ModRevision, string(op.found.Value))
 	}
+}
+
+func (c *simClient) know(key string, revision int64, value string) {
+	c.seen[key], c.values[key] = revision, value
 }
 
 // writes reports whether an answered call has changed something.
@@ -368,32 +376,51 @@ func sameEvents(a, b []Event) bool {
 	})
 }
 
-// check holds the calls against the history. The revisions of the answers are a
-// linearization already: what is left is to see that it respects real time and
-// that every answer is right at its place in it.
+// check holds the calls against the history: once by revisions, and once, as if there
+// were none, by porcupine.
 func (h *history) check() {
-	h.checkRealTime()
 	at := h.states()
-	values := map[string]int{}
-	for _, events := range h.events {
-		for _, e := range events {
-			if e.Type == EventPut {
-				values[string(e.KV.Value)]++
-			}
+	var found []string
+	for _, problem := range []string{h.checkRealTime(), h.checkAnswers(at), h.checkLinearizable()} {
+		if problem != "" {
+			found = append(found, problem)
 		}
 	}
+	if len(found) > 0 {
+		h.w.fatal("%s", strings.Join(found, "; and "))
+	}
+	h.w.counts["revisions"] += len(h.events)
+}
+
+// checkAnswers sees that every answer is right at its place in the history. The
+// revisions of the answers are a linearization already.
+func (h *history) checkAnswers(at func(string, int64) KeyValue) string {
+	written := h.written()
 	for _, op := range h.ops {
-		if n := values[op.value]; n > 1 || n == 1 && op.done && op.outcome == rejected {
-			h.w.fatal("%v of %q by client %d is in the history %d times, outcome %d", op.kind, op.value, op.client, n, op.outcome)
+		if n := written[op.value]; n > 1 || n == 1 && op.done && op.outcome == rejected {
+			return fmt.Sprintf("%v of %q by client %d is in the history %d times, outcome %d", op.kind, op.value, op.client, n, op.outcome)
 		}
 		if !op.done || op.outcome != applied {
 			continue
 		}
 		if why := op.wrong(at); why != "" {
-			h.w.fatal("%v of %s by client %d at member %d, revision %d: %s", op.kind, op.key, op.client, op.node.id, op.revision, why)
+			return fmt.Sprintf("%v of %s by client %d at member %d, revision %d: %s", op.kind, op.key, op.client, op.node.id, op.revision, why)
 		}
 	}
-	h.w.counts["revisions"] += len(h.events)
+	return ""
+}
+
+// written counts how often each value was written, as the watchers saw it.
+func (h *history) written() map[string]int {
+	written := map[string]int{}
+	for _, events := range h.events {
+		for _, e := range events {
+			if e.Type == EventPut {
+				written[string(e.KV.Value)]++
+			}
+		}
+	}
+	return written
 }
 
 // states returns the mod revision and value of each key after each revision.
@@ -458,7 +485,7 @@ func (op *simOp) wrong(at func(string, int64) KeyValue) string {
 
 // checkRealTime sees that a call that began after another one had ended has a
 // later place, or for reads the same.
-func (h *history) checkRealTime() {
+func (h *history) checkRealTime() string {
 	var done []*simOp
 	for _, op := range h.ops {
 		if op.done && op.outcome == applied {
@@ -479,8 +506,9 @@ func (h *history) checkRealTime() {
 			continue
 		}
 		if op.revision < newest.revision || op.writes() && op.revision == newest.revision {
-			h.w.fatal("%v of %s began at %v with revision %d, after %v of %s had ended at %v with revision %d",
+			return fmt.Sprintf("%v of %s began at %v with revision %d, after %v of %s had ended at %v with revision %d",
 				op.kind, op.key, op.start, op.revision, newest.kind, newest.key, newest.end, newest.revision)
 		}
 	}
+	return ""
 }
