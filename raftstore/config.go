@@ -82,8 +82,9 @@ type Config struct {
 	// CatchUpEntries is the number of entries kept behind a snapshot so that slow
 	// followers need no snapshot. Zero means 5,000.
 	CatchUpEntries uint64
-	// CatchUpSizeBytes bounds the memory of the entries kept behind a snapshot; twice
-	// as much in the log is reason for a snapshot, too. Zero means 64 MiB.
+	// CatchUpSizeBytes bounds the bytes of the entries kept behind a snapshot; twice as
+	// much in the log is reason for a snapshot, too. Zero means 64 MiB. They are on disk;
+	// in memory are up to an eighth of it, and what is not applied yet.
 	CatchUpSizeBytes int64
 
 	// RequestSizeMax is the largest encoded request in bytes. Zero means 1.5 MiB.

@@ -96,6 +96,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	if err != nil {
 		return nil, err
 	}
+	log.older = r.readOlder
 	r.core, err = newCore(coreConfig{
 		id: cfg.ID, boot: boot,
 		heartbeatTicks: cfg.HeartbeatTicks, electionTicks: cfg.ElectionTicks,
@@ -221,6 +222,8 @@ func newLog(rec *wal.Recovered, state *machine, cfg Config) (*raftLog, error) {
 	log := &raftLog{
 		conf:     state.conf,
 		offset:   state.applied,
+		held:     state.applied,
+		heldMax:  cfg.CatchUpSizeBytes / heldShare,
 		snapshot: &pb.SnapshotMetadata{},
 	}
 	log.offsetTerm = state.term
@@ -234,7 +237,7 @@ func newLog(rec *wal.Recovered, state *machine, cfg Config) (*raftLog, error) {
 		case first.GetIndex() > state.applied+1:
 			return nil, fmt.Errorf("%w: the log begins at %d and the state ends at %d", ErrCorrupt, first.GetIndex(), state.applied)
 		case first.GetIndex() <= state.applied:
-			log.offset, log.offsetTerm = first.GetIndex(), first.GetTerm()
+			log.offset, log.offsetTerm, log.held = first.GetIndex(), first.GetTerm(), first.GetIndex()
 			entries = entries[1:]
 		}
 		if err := log.append(entries); err != nil {
@@ -251,6 +254,7 @@ func newLog(rec *wal.Recovered, state *machine, cfg Config) (*raftLog, error) {
 	}
 	log.hard = &pb.HardState{Term: new(hard.Term), Vote: new(hard.Vote), Commit: new(hard.Commit)}
 	log.compact(log.reserve(state.applied, cfg.CatchUpEntries, cfg.CatchUpSizeBytes))
+	log.trim(state.applied)
 	return log, nil
 }
 

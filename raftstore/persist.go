@@ -167,7 +167,8 @@ func (r *replica) removeFiles(batch []diskTask) {
 	if release == 0 || r.removing {
 		return
 	}
-	removeSegments := r.wal.Release(release)
+	// Raft may ask for all entries that are in the log.
+	removeSegments := r.wal.Release(min(release, r.core.log.offset))
 	r.removing = true
 	var err error
 	r.background(func() {
@@ -183,6 +184,16 @@ func (r *replica) removeFiles(batch []diskTask) {
 			r.fail(err)
 		}
 	})
+}
+
+// readOlder reads entries of the log that are not in memory any more. A log that cannot
+// be read back is no better than one that cannot be written: the member ends.
+func (r *replica) readOlder(lo, hi, sizeMax uint64) ([]*pb.Entry, error) {
+	entries, err := r.wal.Entries(lo, hi, sizeMax)
+	if err != nil {
+		r.fail(fmt.Errorf("read the log: %w", err))
+	}
+	return entries, err
 }
 
 // prepareSegment has the next segment made while the current one fills up.

@@ -7,18 +7,32 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
-// raftLog is the log in memory: raft.Storage. It holds what was handed to the
-// disk, durable or not: Raft asks it for entries that are on their way, and acts
-// on durability by the responses alone. It belongs to the owner.
+// raftLog is the log as Raft sees it: raft.Storage. In memory are the entries that are
+// not applied yet, which Raft asks for when they are on their way to the disk (it acts
+// on durability by the responses alone), and some behind them, for followers that keep
+// up. Older ones are read from the disk when a follower needs them. It belongs to the
+// owner.
+//
+//	offset                      held                          last
+//	  │ on disk, marks in memory  │ marks and entries in memory  │
 type raftLog struct {
 	hard *pb.HardState
 	conf *pb.ConfState
 
-	// entries[i] has index offset+1+i. offset and offsetTerm belong to the entry
-	// before the first one.
+	// marks[i] is of the entry with index offset+1+i. offset and offsetTerm belong to
+	// the entry before the first one.
 	offset, offsetTerm uint64
-	entries            []*pb.Entry
-	sizeBytes          int64
+	marks              []entryMark
+	// entries[i] has index held+1+i.
+	held    uint64
+	entries []*pb.Entry
+	// sizeBytes is the size of all entries, heldBytes of those in memory.
+	sizeBytes, heldBytes int64
+	// heldMax bounds heldBytes as far as entries are applied: at twice that the older
+	// half goes.
+	heldMax int64
+	// older reads entries that were let go of.
+	older func(lo, hi, sizeMax uint64) ([]*pb.Entry, error)
 
 	// snapshot is the newest snapshot on disk; its index is 0 when there is none.
 	snapshot *pb.SnapshotMetadata
@@ -27,6 +41,12 @@ type raftLog struct {
 	membersIndex uint64
 	// wanted is set when Raft has asked for a snapshot and there was none.
 	wanted bool
+}
+
+// entryMark is what is always known of an entry.
+type entryMark struct {
+	term uint64
+	size int64
 }
 
 var _ raft.Storage = (*raftLog)(nil)
@@ -45,7 +65,7 @@ func (l *raftLog) FirstIndex() (uint64, error) { return l.offset + 1, nil }
 // LastIndex implements raft.Storage.
 func (l *raftLog) LastIndex() (uint64, error) { return l.last(), nil }
 
-func (l *raftLog) last() uint64 { return l.offset + uint64(len(l.entries)) }
+func (l *raftLog) last() uint64 { return l.offset + uint64(len(l.marks)) }
 
 // Term implements raft.Storage.
 func (l *raftLog) Term(i uint64) (uint64, error) {
@@ -57,7 +77,7 @@ func (l *raftLog) Term(i uint64) (uint64, error) {
 	case i > l.last():
 		return 0, raft.ErrUnavailable
 	}
-	return l.entries[i-l.offset-1].GetTerm(), nil
+	return l.marks[i-l.offset-1].term, nil
 }
 
 // Entries implements raft.Storage.
@@ -68,7 +88,15 @@ func (l *raftLog) Entries(lo, hi, maxSize uint64) ([]*pb.Entry, error) {
 	if hi > l.last()+1 {
 		return nil, raft.ErrUnavailable
 	}
-	entries := l.entries[lo-l.offset-1 : hi-l.offset-1]
+	var entries []*pb.Entry
+	if lo > l.held {
+		entries = l.entries[lo-l.held-1 : hi-l.held-1]
+	} else {
+		var err error
+		if entries, err = l.older(lo, min(hi, l.held+1), maxSize); err != nil {
+			return nil, raft.ErrCompacted // older has told the replica, which ends
+		}
+	}
 	size := uint64(0)
 	for i, e := range entries {
 		size += uint64(entrySize(e))
@@ -100,18 +128,50 @@ func (l *raftLog) append(entries []*pb.Entry) error {
 	if first <= l.offset || first > l.last()+1 {
 		return fmt.Errorf("entry %d does not continue the log from %d to %d", first, l.offset+1, l.last())
 	}
-	keep := first - l.offset - 1
-	for _, e := range l.entries[keep:] {
-		l.sizeBytes -= entrySize(e)
+	if first <= l.held {
+		return fmt.Errorf("entry %d replaces one that is applied, up to %d", first, l.held)
 	}
-	if keep < uint64(len(l.entries)) {
+	for _, m := range l.marks[first-l.offset-1:] {
+		l.sizeBytes -= m.size
+		l.heldBytes -= m.size
+	}
+	l.marks = l.marks[:first-l.offset-1]
+	if keep := first - l.held - 1; keep < uint64(len(l.entries)) {
 		l.entries = l.entries[:keep:keep]
 	}
 	for _, e := range entries {
-		l.sizeBytes += entrySize(e)
+		m := entryMark{e.GetTerm(), entrySize(e)}
+		l.marks = append(l.marks, m)
+		l.sizeBytes += m.size
+		l.heldBytes += m.size
 	}
 	l.entries = append(l.entries, entries...)
 	return nil
+}
+
+// heldShare is the part of CatchUpSizeBytes that is kept in memory: what followers who
+// keep up are about to ask for.
+const heldShare = 16
+
+// trim lets go of entries up to index, which must be applied and durable, when those in
+// memory take too much.
+func (l *raftLog) trim(index uint64) {
+	if l.heldBytes < 2*l.heldMax {
+		return
+	}
+	held := l.held
+	for held < index && l.heldBytes > l.heldMax {
+		l.heldBytes -= l.marks[held-l.offset].size
+		held++
+	}
+	l.release(held)
+}
+
+// release takes the entries up to index out of memory. A copy lets go of the array, and
+// with it of the entries: Raft may hold a slice of it.
+func (l *raftLog) release(index uint64) {
+	l.entries = append([]*pb.Entry(nil), l.entries[index-l.held:]...)
+	l.held = index
 }
 
 // compact forgets the entries up to index.
@@ -120,19 +180,24 @@ func (l *raftLog) compact(index uint64) {
 		return
 	}
 	n := index - l.offset
-	l.offsetTerm = l.entries[n-1].GetTerm()
-	l.offset = index
-	for _, e := range l.entries[:n] {
-		l.sizeBytes -= entrySize(e)
+	l.offsetTerm = l.marks[n-1].term
+	for i, m := range l.marks[:n] {
+		l.sizeBytes -= m.size
+		if l.offset+1+uint64(i) > l.held {
+			l.heldBytes -= m.size
+		}
 	}
-	// A copy lets go of the array, and with it of the entries.
-	l.entries = append(make([]*pb.Entry, 0, len(l.entries)), l.entries[n:]...)
+	l.offset = index
+	l.marks = append([]entryMark(nil), l.marks[n:]...)
+	if index > l.held {
+		l.release(index)
+	}
 }
 
 // reset empties the log behind a snapshot that replaces it.
 func (l *raftLog) reset(index, term uint64) {
-	l.offset, l.offsetTerm = index, term
-	l.entries, l.sizeBytes = nil, 0
+	l.offset, l.offsetTerm, l.held = index, term, index
+	l.marks, l.entries, l.sizeBytes, l.heldBytes = nil, nil, 0, 0
 }
 
 // reserve returns the index up to which the log may be compacted when a snapshot
@@ -141,7 +206,7 @@ func (l *raftLog) reserve(index, entriesMax uint64, sizeMax int64) uint64 {
 	keep := index
 	size := int64(0)
 	for keep > l.offset && index-keep < entriesMax {
-		if size += entrySize(l.entries[keep-l.offset-1]); size > sizeMax {
+		if size += l.marks[keep-l.offset-1].size; size > sizeMax {
 			break
 		}
 		keep--

@@ -152,6 +152,7 @@ func (r *replica) turn() error {
 	if r.leases.moved {
 		return r.turn()
 	}
+	r.core.log.trim(r.core.state.applied)
 	r.maybeCut()
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/orchcore/orchcore/raftstore/transport"
 	"github.com/orchcore/orchcore/raftstore/wal"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
@@ -211,4 +212,49 @@ func appendNumbers(b []byte, vs ...uint64) []byte {
 		b = binary.AppendUvarint(b, v)
 	}
 	return b
+}
+
+func TestOldEntriesAreReadFromTheDisk(t *testing.T) {
+	fs := wal.NewMemFS()
+	change := func(c *Config) {
+		c.SnapshotEntries, c.CatchUpEntries, c.CatchUpSizeBytes = 1<<20, 1<<20, 1<<20
+		c.SegmentSizeBytes = 32 << 10
+	}
+	r := testReplica(t, fs, change)
+	r.writeSome(t, 1000)
+	check := func(log *raftLog) {
+		t.Helper()
+		require.Less(t, log.heldBytes, int64(256<<10))
+		require.Greater(t, log.sizeBytes, 2*log.heldBytes)
+		held := int64(0)
+		for _, e := range log.entries {
+			held += entrySize(e)
+		}
+		require.Equal(t, log.heldBytes, held)
+		for _, sizeMax := range []uint64{0, 5000, 1 << 20} {
+			for i := log.offset + 1; i <= log.last(); {
+				entries, err := log.Entries(i, log.last()+1, sizeMax)
+				require.NoError(t, err)
+				require.NotEmpty(t, entries)
+				for _, e := range entries {
+					require.Equal(t, i, e.GetIndex())
+					term, err := log.Term(i)
+					require.NoError(t, err)
+					require.Equal(t, term, e.GetTerm())
+					require.Equal(t, log.marks[i-log.offset-1].size, entrySize(e))
+					i++
+				}
+			}
+		}
+	}
+	check(r.core.log)
+	require.NoError(t, r.wal.Close())
+	r = testReplica(t, fs, change)
+	r.writeSome(t, 1)
+	check(r.core.log)
+
+	fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	_, err := r.core.log.Entries(r.core.log.offset+1, r.core.log.held, 0)
+	require.ErrorIs(t, err, raft.ErrCompacted)
+	require.ErrorContains(t, r.turn(), "read the log")
 }

@@ -28,6 +28,9 @@
 // cannot be told apart is damage to the very last batch:
 // it looks like a torn write.
 //
+// Entries reads back what is durable, for whoever does not hold the whole log in memory:
+// an index of the batches says in which file they are. O(log batches + bytes).
+//
 // # Layout
 //
 //	segment: header (a sector) · batch · batch · … · zeros or old  see segment.go
@@ -64,5 +67,6 @@
 //
 // # Reading order
 //
-// record.go, batch.go, segment.go, wal.go, spare.go, recover.go, tail.go, read.go, fs.go; memfs.go for tests.
+// record.go, batch.go, segment.go, wal.go, spare.go, recover.go, tail.go, entries.go,
+// read.go, fs.go; memfs.go for tests.
 package wal

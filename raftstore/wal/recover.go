@@ -293,6 +293,8 @@ func (w *WAL) replayBatches(rec *Recovered, file File, seg segment) error {
 		if err := w.replayRecords(rec, b[batchHeaderSize:batchHeaderSize+h.length]); err != nil {
 			return &CorruptError{seg.name, w.off, err.Error()}
 		}
+		w.spans.add(w.brought, seg.span(w.off, h.size()))
+		w.brought = reach{}
 		w.lastBatch = w.off
 		w.off += h.size()
 		w.chain = h.crc
@@ -317,6 +319,7 @@ func (w *WAL) replayRecords(rec *Recovered, b []byte) error {
 		case kindEntry:
 			err = rec.addEntry(slab.entry(&r))
 			w.lastIndex = r.index
+			w.brought.entry(r.index)
 		case kindState:
 			err = w.appended.checkState(r.state)
 			w.appended.state = r.state
@@ -325,6 +328,7 @@ func (w *WAL) replayRecords(rec *Recovered, b []byte) error {
 			w.appended.mark(r.mark)
 			if r.mark.Reset {
 				w.lastIndex = r.mark.Index
+				w.brought.restart()
 			}
 		case kindMeta:
 			w.appended.store(r.key, r.data)

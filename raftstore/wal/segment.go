@@ -125,6 +125,11 @@ type segment struct {
 	lastIndex uint64
 }
 
+// span describes a batch of the segment.
+func (s *segment) span(off, size int64) span {
+	return span{segment: s.name, sequence: s.header.sequence, salt: s.crc, off: off, size: size}
+}
+
 // preparedSuffix marks files that may become the next segment. They are worth
 // nothing after a crash.
 const preparedSuffix = ".tmp"

@@ -81,6 +81,7 @@ func (w *WAL) Release(index uint64) (remove func() error) {
 	if len(released) == 0 {
 		return nil
 	}
+	w.spans.dropBefore(w.segments[0].header.sequence)
 	return func() error {
 		for _, s := range released {
 			if err := w.discard(s); err != nil {

@@ -47,8 +47,8 @@ var (
 const BatchSizeMax = SegmentSizeMax - dataOffset
 
 // WAL is an open log. Append calls collect records in memory; Flush makes them
-// durable. All methods except Prepare belong to one goroutine at a time, as does what
-// Release returns.
+// durable. All methods except Prepare and Entries belong to one goroutine at a time, as
+// does what Release returns.
 type WAL struct {
 	opts Options
 	dir  string
@@ -72,6 +72,10 @@ type WAL struct {
 
 	// owing tells that an answer may depend on what is buffered; see Owing.
 	owing bool
+
+	// spans say where entries can be read again, brought what is pending adds to them.
+	spans   spanList
+	brought reach
 
 	// visit, if set, is shown every record that is read; see Read.
 	visit func(Record)
@@ -123,6 +127,7 @@ func (w *WAL) AppendEntries(entries []*pb.Entry) {
 	for _, e := range entries {
 		w.pending.entry(w.opts.Group, e)
 		w.lastIndex = e.GetIndex()
+		w.brought.entry(w.lastIndex)
 		last := &w.segments[len(w.segments)-1]
 		last.lastIndex = max(last.lastIndex, w.lastIndex)
 	}
@@ -146,6 +151,7 @@ func (w *WAL) AppendMark(m Mark) {
 	w.appended.mark(m)
 	if m.Reset {
 		w.lastIndex = m.Index
+		w.brought.restart()
 	}
 }
 
@@ -199,6 +205,8 @@ func (w *WAL) write() error {
 	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", current.name, err)
 	}
+	w.spans.add(w.brought, current.span(w.off, int64(w.pending.size())))
+	w.brought = reach{}
 	w.off += int64(w.pending.size())
 	w.chain = crc
 	return nil

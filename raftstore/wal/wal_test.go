@@ -449,6 +449,7 @@ func crashRun(t *testing.T, seed uint64) (reused int) {
 				}
 				if err = w.Flush(); err == nil {
 					durable = pending
+					durable.readable(t, rng, w)
 				}
 				if w.segments[len(w.segments)-1].header.reused {
 					reused++
@@ -474,6 +475,33 @@ func crashRun(t *testing.T, seed uint64) (reused int) {
 		require.NoError(t, w.Abort())
 	}
 	return reused
+}
+
+// readable reads some entries of the log back.
+func (m *model) readable(t *testing.T, rng *rand.Rand, w *WAL) {
+	t.Helper()
+	if m.last <= m.released {
+		return
+	}
+	fault := w.opts.FS.(*MemFS).Fault
+	w.opts.FS.(*MemFS).Fault = nil
+	defer func() { w.opts.FS.(*MemFS).Fault = fault }()
+	lo := m.released + 1 + rng.Uint64N(m.last-m.released)
+	hi := lo + 1 + rng.Uint64N(m.last-lo+1)
+	sizeMax := rng.Uint64N(4000)
+	for lo < hi {
+		entries, err := w.Entries(lo, hi, sizeMax)
+		require.NoError(t, err)
+		require.NotEmpty(t, entries)
+		for _, e := range entries {
+			require.Equal(t, lo, e.GetIndex())
+			require.Equal(t, m.entries[lo], string(e.Data))
+			lo++
+		}
+	}
+	require.LessOrEqual(t, w.FirstEntry(), m.released+1)
+	_, err := w.Entries(m.last+1, m.last+2, 0)
+	require.Error(t, err)
 }
 
 func appendRandom(rng *rand.Rand, w *WAL, m *model) {
