@@ -41,26 +41,12 @@ type NodeExplanation struct {
 // without deciding. The errors are those of Schedule; that no node fits is not
 // an error here. When a plugin fails the Explanation comes with the error, as
 // far as it got.
-func (s *Scheduler) Explain(pod *Pod) (*Explanation, error) {
-	p, err := s.config.Cache.compile(pod)
-	if err != nil {
-		return nil, err
-	}
-	profile, err := s.profileOf(p)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	cache := s.config.Cache
-	cache.mu.Lock()
-	defer cache.mu.Unlock()
-	nodes := cache.refresh()
-	if len(nodes) == 0 {
-		return nil, ErrNoNodes
-	}
-	s.cycle.begin(s, profile, p, nodes)
-	return s.explain(&s.cycle)
+func (s *Scheduler) Explain(pod *Pod) (out *Explanation, err error) {
+	err = s.inCycle(pod, func(c *Cycle) error {
+		out, err = s.explain(c)
+		return err
+	})
+	return out, err
 }
 
 func (s *Scheduler) explain(c *Cycle) (*Explanation, error) {

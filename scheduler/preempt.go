@@ -301,14 +301,34 @@ func (c *Cycle) trial(node *NodeInfo) (*Cycle, *NodeInfo) {
 // DryRunPreemption says which pods would have to go for the pod to fit, on
 // every node, whatever PreemptionArgs say. When it fits anyway the result is
 // not eligible. The errors are those of Schedule.
-func (s *Scheduler) DryRunPreemption(pod *Pod) (*Preemption, error) {
+func (s *Scheduler) DryRunPreemption(pod *Pod) (out *Preemption, err error) {
+	err = s.inCycle(pod, func(c *Cycle) error {
+		start := s.start
+		fit, _, err := s.feasibleNodes(c)
+		s.start = start
+		switch {
+		case err != nil:
+			return err
+		case len(s.feasible) > 0:
+			out = &Preemption{Message: "the pod fits without preemption"}
+		default:
+			out = c.preemption(fit)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// inCycle begins a cycle for a pod over the nodes there are, as Schedule does, and
+// calls ask in it, with the scheduler and its cache locked.
+func (s *Scheduler) inCycle(pod *Pod, ask func(*Cycle) error) error {
 	p, err := s.config.Cache.compile(pod)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	profile, err := s.profileOf(p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -317,20 +337,10 @@ func (s *Scheduler) DryRunPreemption(pod *Pod) (*Preemption, error) {
 	defer cache.mu.Unlock()
 	nodes := cache.refresh()
 	if len(nodes) == 0 {
-		return nil, ErrNoNodes
+		return ErrNoNodes
 	}
-	c := &s.cycle
-	c.begin(s, profile, p, nodes)
-	start := s.start
-	fit, _, err := s.feasibleNodes(c)
-	s.start = start
-	if err != nil {
-		return nil, err
-	}
-	if len(s.feasible) > 0 {
-		return &Preemption{Message: "the pod fits without preemption"}, nil
-	}
-	return c.preemption(fit), nil
+	s.cycle.begin(s, profile, p, nodes)
+	return ask(&s.cycle)
 }
 
 func (c *Cycle) preemption(fit *FitError) *Preemption {
