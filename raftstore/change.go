@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 
 	"go.etcd.io/raft/v3"
 )
@@ -15,17 +14,38 @@ import (
 // one that was a member before is never one again, since it may have forgotten what
 // it promised.
 //
-// Like all changes of the members this must be asked of the leader, which alone
-// knows who is well (ErrNotLeader otherwise), and waits until it is in effect.
+// Like all changes of the members this may be asked of any member, which waits until
+// the change is in effect there. The leader must find that the cluster survives it.
 func (s *Store) AddLearner(ctx context.Context, m Member) error {
+	return s.changeMember(ctx, memberAddLearner, m)
+}
+
+// AddVoter adds a member that has a vote at once, before it has started and caught up:
+// until then the quorum is larger by it and the active voters are not. With one member
+// that means that writes wait until the second has started. AddLearner and Promote
+// avoid it.
+func (s *Store) AddVoter(ctx context.Context, m Member) error {
+	return s.changeMember(ctx, memberAddVoter, m)
+}
+
+// MoveMember changes the address at which the others reach a member. From then on the
+// address in their Config.Members counts no more.
+func (s *Store) MoveMember(ctx context.Context, m Member) error {
+	return s.changeMember(ctx, memberMove, m)
+}
+
+func (s *Store) changeMember(ctx context.Context, kind memberChangeKind, m Member) error {
 	if m.ID == 0 || raft.IsLocalMsgTarget(m.ID) {
 		return notApplied(fmt.Errorf("%w: member id is %d, expected an id above 0 that Raft does not reserve", ErrMembership, m.ID))
 	}
-	if _, _, err := net.SplitHostPort(m.Address); err != nil {
-		return notApplied(fmt.Errorf("%w: address is %s, expected host:port", ErrMembership, strconv.Quote(m.Address)))
+	if _, _, err := net.SplitHostPort(m.Address); err != nil || len(m.Address) > addressSizeMax {
+		return notApplied(fmt.Errorf("%w: address is %.64q, expected host:port of at most %d bytes", ErrMembership, m.Address, addressSizeMax))
 	}
-	return s.changeMembers(ctx, memberChange{memberAddLearner, m.ID, m.Address})
+	return s.changeMembers(ctx, memberChange{kind, m.ID, m.Address})
 }
+
+// addressSizeMax is more than a name of a host may have.
+const addressSizeMax = 512
 
 // Promote gives a learner a vote once it has caught up (ErrLearnerNotReady before).
 func (s *Store) Promote(ctx context.Context, id uint64) error {
@@ -46,16 +66,17 @@ func (s *Store) ReplaceMember(ctx context.Context, old, learner uint64) error {
 }
 
 func (s *Store) changeMembers(ctx context.Context, changes ...memberChange) error {
-	answer := make(chan error, 1)
-	if !s.node.call(func() { answer <- s.node.replica.checkChange(changes) }) {
+	call := &changeCall{changes: changes, answer: make(chan error, 1)}
+	if !s.node.call(func() { s.node.replica.changes.ask(call) }) {
 		return notApplied(s.node.ended())
 	}
 	select {
-	case err := <-answer:
+	case err := <-call.answer:
 		if err != nil {
 			return notApplied(err)
 		}
 	case <-ctx.Done():
+		s.node.call(func() { s.node.replica.changes.drop(call) })
 		return notApplied(contextReason(ctx))
 	case <-s.node.stopped:
 		return notApplied(s.node.ended())
@@ -75,8 +96,9 @@ func (r *replica) checkChange(changes []memberChange) error {
 	if err := r.core.state.checkChanges(changes); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(changes, func(c memberChange) bool { return c.kind != memberAddLearner }) {
-		return nil // learners change no quorum
+	changesQuorum := func(c memberChange) bool { return c.kind != memberAddLearner && c.kind != memberMove }
+	if !slices.ContainsFunc(changes, changesQuorum) {
+		return nil
 	}
 	voters, active := 0, 0
 	for _, m := range r.progress() {
@@ -86,7 +108,7 @@ func (r *replica) checkChange(changes []memberChange) error {
 			if last := r.core.log.last(); !m.Active || m.Match < last-last/10 {
 				return fmt.Errorf("%w: member %x has %d of %d entries", ErrLearnerNotReady, m.ID, m.Match, last)
 			}
-		case i >= 0 || m.Learner:
+		case i >= 0 && changes[i].kind == memberRemove || m.Learner:
 			continue
 		}
 		voters++
@@ -94,8 +116,17 @@ func (r *replica) checkChange(changes []memberChange) error {
 			active++
 		}
 	}
+	for _, c := range changes {
+		if c.kind == memberAddVoter {
+			voters++ // and not active
+		}
+	}
+	// A member that is alone could never grow otherwise.
+	if grows := voters == 2 && active == 1 && changes[0].kind == memberAddVoter; grows {
+		return nil
+	}
 	if quorum := Quorum(voters); active < quorum {
-		return fmt.Errorf("%w: %d of the %d voters it would leave are active, expected at least %d", ErrMembership, active, voters, quorum)
+		return fmt.Errorf("%w: %w: %d of the %d voters it would leave, expected at least %d", ErrMembership, ErrUnhealthy, active, voters, quorum)
 	}
 	return nil
 }

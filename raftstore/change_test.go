@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,16 +122,22 @@ func TestChangesThatWouldStopTheClusterAreRefused(t *testing.T) {
 	id := lead.Status().MemberID
 	ctx := testContext(t)
 	follower := c.stores[id%3+1]
-	require.ErrorIs(t, follower.RemoveMember(ctx, id), ErrNotLeader)
-	require.ErrorIs(t, lead.RemoveMember(ctx, 77), ErrUnknownMember)
-	require.ErrorIs(t, lead.Promote(ctx, id), ErrMembership)
-	require.ErrorIs(t, lead.AddLearner(ctx, Member{ID: id, Address: "a:1"}), ErrMembership)
-	require.ErrorIs(t, lead.AddLearner(ctx, Member{ID: 8, Address: "nowhere"}), ErrMembership)
-	require.ErrorIs(t, lead.AddLearner(ctx, Member{Address: "a:1"}), ErrMembership)
+	next := uint64(10)
+	for name, s := range map[string]*Store{"leader": lead, "follower": follower} { // whoever is asked
+		require.ErrorIs(t, s.RemoveMember(ctx, 77), ErrUnknownMember, name)
+		require.ErrorIs(t, s.Promote(ctx, id), ErrMembership, name)
+		require.ErrorIs(t, s.AddLearner(ctx, Member{ID: id, Address: "a:1"}), ErrMembership, name)
+		require.ErrorIs(t, s.AddLearner(ctx, Member{ID: 8, Address: "nowhere"}), ErrMembership, name)
+		require.ErrorIs(t, s.AddLearner(ctx, Member{Address: "a:1"}), ErrMembership, name)
+		require.ErrorIs(t, s.AddVoter(ctx, Member{ID: 8, Address: c.members[0].Address}), ErrAddressTaken, name)
+		require.ErrorIs(t, s.MoveMember(ctx, Member{ID: 77, Address: "a:1"}), ErrUnknownMember, name)
+		require.ErrorIs(t, s.MoveMember(ctx, Member{ID: 1, Address: c.members[1].Address}), ErrAddressTaken, name)
 
-	require.NoError(t, lead.AddLearner(ctx, Member{ID: 8, Address: "127.0.0.1:1"}))
-	require.ErrorIs(t, lead.Promote(ctx, 8), ErrLearnerNotReady, "nobody has ever heard of it")
-	require.NoError(t, lead.RemoveMember(ctx, 8))
+		next++ // no id is ever used again
+		require.NoError(t, s.AddLearner(ctx, Member{ID: next, Address: "127.0.0.1:1"}), name)
+		require.ErrorIs(t, s.Promote(ctx, next), ErrLearnerNotReady, "nobody has ever heard of it")
+		require.NoError(t, s.RemoveMember(ctx, next), name)
+	}
 
 	c.stop(id%3+1, (*Store).Abort)
 	require.Eventually(t, func() bool {
@@ -143,6 +150,8 @@ func TestChangesThatWouldStopTheClusterAreRefused(t *testing.T) {
 	}, 20*time.Second, 5*time.Millisecond)
 	err := lead.RemoveMember(ctx, (id+1)%3+1)
 	require.ErrorIs(t, err, ErrMembership, "the other active voter must stay")
+	require.ErrorIs(t, err, ErrUnhealthy)
+	require.ErrorIs(t, lead.AddVoter(ctx, Member{ID: 20, Address: "127.0.0.1:2"}), ErrUnhealthy, "two of four are no quorum")
 	require.NoError(t, lead.RemoveMember(ctx, id%3+1), "the silent one may go")
 }
 
@@ -168,6 +177,56 @@ func TestAMemberThatLostItsDiskIsFound(t *testing.T) {
 			put(t, c.leader(), "the others", "go on")
 		})
 	}
+}
+
+// A voter may be added as one, and members move to other addresses, whatever their
+// configs say.
+func TestVotersJoinAndMembersMove(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	put(t, c.stores[1], "a", "v")
+	require.NoError(t, c.stores[1].Announce(testContext(t), "first"))
+	tooLong := c.stores[1].Announce(testContext(t), strings.Repeat("x", AnnounceSizeMax+1))
+	require.ErrorIs(t, tooLong, ErrRequestTooLarge)
+	for id := uint64(2); id <= 3; id++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		m := Member{ID: id, Address: l.Addr().String()}
+		require.NoError(t, c.stores[1].AddVoter(testContext(t), m))
+		c.members = append(c.members, m)
+		cfg := c.config(id)
+		cfg.Listener, cfg.Join, cfg.ClusterID = l, true, c.stores[1].ClusterID()
+		s, err := Open(filepath.Join(c.dir, fmt.Sprint(id)), cfg)
+		require.NoError(t, err)
+		c.stores[id] = s
+		require.Equal(t, "v", get(t, s, "a"))
+	}
+	c.settled()
+
+	moved := c.leader().Status().MemberID%3 + 1
+	c.stop(moved, (*Store).Close)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := l.Addr().String()
+	require.NoError(t, c.leader().MoveMember(testContext(t), Member{ID: moved, Address: address}))
+	put(t, c.leader(), "b", "w")
+	// Its own config has the old address, as those of the others have.
+	c.open(moved, l)
+	require.Equal(t, "w", get(t, c.stores[moved], "b"))
+	for _, m := range c.members { // from the log, and from a snapshot
+		c.stop(m.ID, (*Store).Abort)
+	}
+	for _, m := range c.members {
+		var at net.Listener
+		if m.ID == moved {
+			at, err = net.Listen("tcp", address)
+			require.NoError(t, err)
+		}
+		c.open(m.ID, at)
+	}
+	require.Equal(t, "w", get(t, c.stores[moved], "b"))
+	status := c.stores[1].Status()
+	require.Equal(t, address, status.Members[moved-1].Address)
+	require.Equal(t, "first", status.Members[0].Info)
 }
 
 func TestQuorumTable(t *testing.T) {

@@ -55,8 +55,9 @@
 //
 // # Members
 //
-// The founding members come from Config. Later ones are added as learners, promoted
-// when they have caught up, replaced through a joint configuration, or removed. The
+// The founding members come from Config. Later ones are added as learners and promoted
+// when they have caught up, or as voters at once; they are replaced through a joint
+// configuration, moved to other addresses, or removed. Any member can be asked. The
 // leader refuses what would leave the cluster without an active quorum. An id is
 // never used again: a member that has lost its disk has forgotten its promises, and
 // must come back as another one. A removed member stays, to vote, until a quorum of
@@ -149,7 +150,7 @@
 //
 // kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go; command.go, machine.go,
 // session.go; replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go,
-// node.go, leadership.go, lifecycle.go, change.go, backup.go, rescue.go; raftlog.go,
+// node.go, leadership.go, lifecycle.go, change.go, change_desk.go, announce.go, backup.go, rescue.go; raftlog.go,
 // message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
 // is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits
 // of the state: alarm.go, quota.go, autocompact.go; recipes on top: cas.go, mutex.go,

@@ -79,6 +79,8 @@ func describeCommand(kind commandKind, body []byte) string {
 			return fmt.Sprintf("unreadable command of kind %d in a session", inner)
 		}
 		text = fmt.Sprintf("session %d #%d: %s", session, sequence, describeCommand(inner, r.b))
+	case commandAnnounce:
+		text = fmt.Sprintf("announce member %x (%d bytes)", r.uvarint(), len(r.bytes()))
 	case commandMembers:
 		text = describeChanges(r.changes())
 	default:
@@ -100,6 +102,10 @@ func describeChanges(changes []memberChange) string {
 			parts = append(parts, fmt.Sprintf("promote %x", c.id))
 		case memberRemove:
 			parts = append(parts, fmt.Sprintf("remove %x", c.id))
+		case memberAddVoter:
+			parts = append(parts, fmt.Sprintf("add voter %x at %s", c.id, describeKey([]byte(c.address))))
+		case memberMove:
+			parts = append(parts, fmt.Sprintf("move %x to %s", c.id, describeKey([]byte(c.address))))
 		default:
 			parts = append(parts, fmt.Sprintf("unknown change %d of %x", c.kind, c.id))
 		}

@@ -43,6 +43,12 @@ var (
 	ErrUnknownMember = errors.New("raftstore: unknown member")
 	// ErrMembership is matched when a change of the members is refused.
 	ErrMembership = errors.New("raftstore: membership change refused")
+	// ErrAddressTaken is matched, with ErrMembership, when another member has the
+	// address that a member is to have.
+	ErrAddressTaken = errors.New("raftstore: address is another member's")
+	// ErrUnhealthy is matched, with ErrMembership, when a change of the members would
+	// leave fewer active voters than a quorum.
+	ErrUnhealthy = errors.New("raftstore: too few voters are active")
 	// ErrLearnerNotReady is matched when a learner is to be promoted too early.
 	ErrLearnerNotReady = errors.New("raftstore: learner has not caught up")
 	// ErrWrongCluster is returned by Open when a directory belongs to another

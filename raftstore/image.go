@@ -24,7 +24,7 @@ import (
 //	│ magic  │ version │ length │ crc    │ header │ image of mvcc
 //	└────────┴─────────┴────────┴────────┴────────┴─ ─ ─ ─ ─ ─ ─ ─ ─
 //	header:   clusterID, index, term: uvarint · configuration
-//	          members: number · { id: uvarint · address }            by id
+//	          members: number · { id: uvarint · address · moved: byte · info }   by id
 //	          removed ids · origins: number · { id, boot, floor · sequences }
 //	          alarms: number · { member: uvarint · type: byte }      by member, type
 //	          sessions: steps, number · { id, used, floor · results }
@@ -33,9 +33,9 @@ import (
 // itself, and the file with the image.
 const (
 	imageMagic   = "ocrafts\x00"
-	imageVersion = 2
+	imageVersion = 3
 	// imageHeaderMax bounds the header's length: 64 members with a full window of
-	// sequences each, and as many sessions and results as may be.
+	// sequences and an announcement each, and as many sessions and results as may be.
 	imageHeaderMax = 4<<20 + sessionsMax*(sessionWindow*(resultKeepMax+16)+40)
 )
 
@@ -72,6 +72,12 @@ func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
 	for _, id := range m.memberIDs() {
 		b = binary.AppendUvarint(b, id)
 		b = appendBytes(b, []byte(m.members[id]))
+		var p memberProfile
+		if known := m.profiles[id]; known != nil {
+			p = *known
+		}
+		b = append(b, bits(p.moved))
+		b = appendBytes(b, []byte(p.info))
 	}
 	b = appendUvarints(b, slices.Sorted(maps.Keys(m.removed)))
 	b = binary.AppendUvarint(b, uint64(len(m.origins)))
@@ -93,12 +99,19 @@ func (m *machine) appendHeader(b []byte, clusterID uint64) []byte {
 func decodeStateHeader(b []byte) (clusterID uint64, m *machine, err error) {
 	r := reader{b: b}
 	clusterID = r.uvarint()
-	m = &machine{members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{}, alarms: &alarmSet{}}
+	m = &machine{
+		members: map[uint64]string{}, removed: map[uint64]bool{}, profiles: map[uint64]*memberProfile{},
+		origins: map[uint64]*origin{}, alarms: &alarmSet{},
+	}
 	m.applied, m.term = r.uvarint(), r.uvarint()
 	m.conf = r.confState()
-	for range r.count(2) {
+	for range r.count(4) {
 		id := r.uvarint()
 		m.members[id] = string(r.bytes())
+		moved, info := r.byte(), string(r.bytes())
+		if r.bad = r.bad || moved > 1; moved == 1 || info != "" {
+			m.profiles[id] = &memberProfile{moved == 1, info}
+		}
 	}
 	for _, id := range r.uvarints() {
 		m.removed[id] = true

@@ -20,6 +20,8 @@ type machine struct {
 	// members once and never will be again.
 	members map[uint64]string
 	removed map[uint64]bool
+	// profiles are what is known about some members besides; see announce.go.
+	profiles map[uint64]*memberProfile
 	// origins hold what is needed to apply no entry twice.
 	origins map[uint64]*origin
 	// sessions hold results of clients, by id; see session.go. steps counts their
@@ -52,6 +54,7 @@ func newMachine(members []Member) *machine {
 		store:   mvcc.New(),
 		conf:    &pb.ConfState{AutoLeave: new(false)},
 		members: map[uint64]string{}, removed: map[uint64]bool{}, origins: map[uint64]*origin{},
+		profiles: map[uint64]*memberProfile{},
 		sessions: map[uint64]*sessionState{}, alarms: &alarmSet{},
 	}
 	if len(members) > 0 {
@@ -177,6 +180,8 @@ func (m *machine) execute(kind commandKind, body []byte, out *result) {
 		m.inSession(&r, out)
 	case commandCheck:
 		m.compare(&r, out)
+	case commandAnnounce:
+		m.executeAnnounce(&r, out)
 	default:
 		out.err = fmt.Errorf("%w: command of kind %d", errMalformed, kind)
 	}

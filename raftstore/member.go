@@ -14,6 +14,8 @@ import (
 //
 //	commandMembers:  number of changes · { kind: byte · id: uvarint · address }
 //
+// The address counts for those who are added and for memberMove alone.
+//
 // Raft refuses a change while another one is not applied, by putting an empty
 // entry in its place; the origin then proposes again, as it does with anything
 // whose fate it does not learn.
@@ -25,7 +27,12 @@ const (
 	memberAddLearner memberChangeKind = 1 + iota
 	memberPromote
 	memberRemove
+	memberAddVoter
+	memberMove
 )
+
+// adds reports whether a change makes a new member.
+func (k memberChangeKind) adds() bool { return k == memberAddLearner || k == memberAddVoter }
 
 type memberChange struct {
 	kind    memberChangeKind
@@ -60,6 +67,8 @@ func confChange(changes []memberChange, context []byte) *pb.ConfChangeV2 {
 			memberAddLearner: pb.ConfChangeAddLearnerNode,
 			memberPromote:    pb.ConfChangeAddNode,
 			memberRemove:     pb.ConfChangeRemoveNode,
+			memberAddVoter:   pb.ConfChangeAddNode,
+			memberMove:       pb.ConfChangeUpdateNode, // which changes nothing for Raft
 		}[c.kind]
 		cc.Changes = append(cc.Changes, &pb.ConfChangeSingle{Type: kind.Enum(), NodeId: new(c.id)})
 	}
@@ -75,32 +84,49 @@ func (m *machine) checkChanges(changes []memberChange) error {
 	}
 	touched := map[uint64]bool{}
 	for _, c := range changes {
-		_, isMember := m.members[c.id]
-		isLearner := slices.Contains(m.conf.GetLearners(), c.id)
-		switch {
-		case touched[c.id]:
+		if touched[c.id] {
 			return fmt.Errorf("%w: member %x is changed twice", ErrMembership, c.id)
-		case c.kind == memberAddLearner && m.removed[c.id]:
-			return fmt.Errorf("%w: member id %x was removed and is never used again", ErrMembership, c.id)
-		case c.kind == memberAddLearner && isMember:
-			return fmt.Errorf("%w: member %x exists", ErrMembership, c.id)
-		case c.kind == memberAddLearner && len(m.members) >= membersMax:
-			return fmt.Errorf("%w: there are %d members already", ErrMembership, len(m.members))
-		case c.kind != memberAddLearner && !isMember:
-			return fmt.Errorf("%w: %x", ErrUnknownMember, c.id)
-		case c.kind == memberPromote && !isLearner:
-			return fmt.Errorf("%w: member %x is a voter already", ErrMembership, c.id)
+		}
+		if err := m.checkMember(c); err != nil {
+			return err
 		}
 		touched[c.id] = true
 		switch {
-		case c.kind == memberPromote:
+		case c.kind == memberPromote || c.kind == memberAddVoter:
 			voters++
-		case c.kind == memberRemove && !isLearner:
+		case c.kind == memberRemove && !slices.Contains(m.conf.GetLearners(), c.id):
 			voters--
 		}
 	}
 	if voters < 1 {
 		return fmt.Errorf("%w: the last voter cannot be removed", ErrMembership)
+	}
+	return nil
+}
+
+// checkMember is checkChanges for one of them.
+func (m *machine) checkMember(c memberChange) error {
+	_, isMember := m.members[c.id]
+	switch {
+	case c.kind < memberAddLearner || c.kind > memberMove:
+		return fmt.Errorf("%w: change of kind %d", errMalformed, c.kind)
+	case c.kind.adds() && m.removed[c.id]:
+		return fmt.Errorf("%w: member id %x was removed and is never used again", ErrMembership, c.id)
+	case c.kind.adds() && isMember:
+		return fmt.Errorf("%w: member %x exists", ErrMembership, c.id)
+	case c.kind.adds() && len(m.members) >= membersMax:
+		return fmt.Errorf("%w: there are %d members already", ErrMembership, len(m.members))
+	case !c.kind.adds() && !isMember:
+		return fmt.Errorf("%w: %x", ErrUnknownMember, c.id)
+	case c.kind == memberPromote && !slices.Contains(m.conf.GetLearners(), c.id):
+		return fmt.Errorf("%w: member %x is a voter already", ErrMembership, c.id)
+	}
+	if c.kind.adds() || c.kind == memberMove {
+		for _, id := range m.memberIDs() {
+			if id != c.id && m.members[id] == c.address {
+				return fmt.Errorf("%w: %w: member %x is at %s", ErrMembership, ErrAddressTaken, id, c.address)
+			}
+		}
 	}
 	return nil
 }
@@ -154,8 +180,12 @@ func (c *core) changeMembers(h *entryHeader, cc *pb.ConfChangeV2) error {
 		return err
 	}
 	for _, change := range changes {
-		if change.kind == memberAddLearner {
+		switch {
+		case change.kind.adds():
 			c.state.members[change.id] = change.address
+		case change.kind == memberMove:
+			c.state.members[change.id] = change.address
+			c.state.profile(change.id).moved = true
 		}
 	}
 	c.setConf(c.raw.ApplyConfChange(cc))
@@ -173,6 +203,7 @@ func (c *core) setConf(conf *pb.ConfState) {
 			continue
 		}
 		delete(s.members, id)
+		delete(s.profiles, id)
 		delete(s.origins, id)
 		s.dropAlarms(id)
 		s.removed[id] = true

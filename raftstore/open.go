@@ -106,6 +106,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	}, log, state)
 	if err == nil {
 		r.leases.init(r)
+		r.changes.r = r
 		r.compactor = newCompactor(&cfg)
 	}
 	return r, err

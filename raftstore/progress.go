@@ -12,10 +12,14 @@ func (r *replica) progress() []MemberStatus {
 	state := r.core.state
 	members := make([]MemberStatus, 0, len(state.members))
 	for _, id := range state.memberIDs() {
-		members = append(members, MemberStatus{
+		m := MemberStatus{
 			Member:  Member{ID: id, Address: state.members[id]},
 			Learner: slices.Contains(state.conf.GetLearners(), id),
-		})
+		}
+		if p := state.profiles[id]; p != nil {
+			m.Info = p.info
+		}
+		members = append(members, m)
 	}
 	if r.core.role != raft.StateLeader {
 		return members

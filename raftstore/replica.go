@@ -61,6 +61,7 @@ type replica struct {
 	err       error
 
 	leases    leaseDesk
+	changes   changeDesk
 	compactor compactor
 }
 
@@ -75,9 +76,9 @@ func (r *replica) receive(f transport.Frame) {
 	if len(f.Payload) == 0 {
 		return // from askAround: being let in was the answer
 	}
-	if kind := f.Payload[0]; f.Lane == transport.LaneControl && (kind == frameLeaseAsk || kind == frameLeaseAnswer) {
-		if err := r.leases.receive(f); err != nil {
-			r.logger.Warn("dropped calls about leases", "from", f.From, "error", err)
+	if desk := r.desk(f); desk != nil {
+		if err := desk(f); err != nil {
+			r.logger.Warn("dropped calls of another member", "from", f.From, "error", err)
 		}
 		return
 	}
@@ -101,6 +102,20 @@ func (r *replica) receive(f transport.Frame) {
 	r.core.step(m)
 }
 
+// desk returns who takes a frame that is not Raft's, nil if it is.
+func (r *replica) desk(f transport.Frame) func(transport.Frame) error {
+	if f.Lane != transport.LaneControl {
+		return nil
+	}
+	switch f.Payload[0] {
+	case frameLeaseAsk, frameLeaseAnswer:
+		return r.leases.receive
+	case frameChangeAsk, frameChangeAnswer:
+		return r.changes.receive
+	}
+	return nil
+}
+
 // tick moves logical time by one.
 func (r *replica) tick() {
 	r.core.tick()
@@ -109,6 +124,7 @@ func (r *replica) tick() {
 	r.askAround()
 	r.publishDigest()
 	r.leases.tick()
+	r.changes.tick()
 	r.autoCompact()
 	r.core.state.store.Reclaim(reclaimSteps)
 }
@@ -270,7 +286,8 @@ func (r *replica) fail(err error) {
 }
 
 // connect tells the network about all members. An address in the config is newer
-// than the one in the state: it is what the operator says today.
+// than the one in the state, since it is what the operator says today, unless that
+// one was changed in the running cluster.
 func (r *replica) connect() {
 	configured := map[uint64]string{}
 	for _, m := range r.cfg.Members {
@@ -284,7 +301,7 @@ func (r *replica) connect() {
 	r.net.SetNotice(appendMembers(nil, voters))
 	for _, id := range state.memberIDs() {
 		address := state.members[id]
-		if a := configured[id]; a != "" {
+		if a := configured[id]; a != "" && (state.profiles[id] == nil || !state.profiles[id].moved) {
 			address = a
 		}
 		if id != r.id {

@@ -60,17 +60,23 @@ func (o *simOperator) act() {
 		o.ask(n, nil, memberChange{kind: memberPromote, id: learner})
 	case learner != 0 && k == 2:
 		o.ask(n, nil, memberChange{kind: memberPromote, id: learner}, memberChange{kind: memberRemove, id: voter})
+	case members > 2 && k == 3:
+		o.ask(n, nil, memberChange{memberMove, voter, fmt.Sprintf("moved:%d", o.w.now)})
 	case members > 2:
 		o.ask(n, nil, memberChange{kind: memberRemove, id: voter})
 	case members < 5 && learner == 0:
 		id := o.next
 		o.next++
 		address := fmt.Sprintf("sim:%d", id)
+		kind := memberAddLearner
+		if o.w.rng.IntN(2) == 0 {
+			kind = memberAddVoter
+		}
 		o.ask(n, func(err error) {
 			if err == nil {
 				o.join(id, n.cfg)
 			}
-		}, memberChange{memberAddLearner, id, address})
+		}, memberChange{kind, id, address})
 	}
 }
 

@@ -21,6 +21,7 @@ func testMachine(t testing.TB) *machine {
 	m.applied, m.term = 77, 3
 	m.removed[9] = true
 	m.conf.Learners, m.members[4] = []uint64{4}, "d:1"
+	m.profile(2).moved, m.profile(3).info = true, "c"
 	var out result
 	for i := range byte(20) {
 		h := entryHeader{origin: 2, boot: 4, sequence: uint64(i)*2 + 1, floor: 1}
@@ -46,6 +47,7 @@ func TestImageHoldsTheWholeState(t *testing.T) {
 	require.Equal(t, m.applied, got.applied)
 	require.Equal(t, m.members, got.members)
 	require.Equal(t, m.removed, got.removed)
+	require.Equal(t, m.profiles, got.profiles)
 	require.Equal(t, m.origins, got.origins)
 	require.NoError(t, m.conf.Equivalent(got.conf))
 	require.Equal(t, m.alarms.list(), got.alarms.list())

@@ -81,6 +81,8 @@ type MemberStatus struct {
 	Member
 	// Learner marks a member that receives the log but does not vote.
 	Learner bool
+	// Info is what the member has announced; see Store.Announce.
+	Info string
 	// Match is the highest index known to be in the member's log, and Active
 	// whether it was heard of lately: both known to the leader alone.
 	Match  uint64
