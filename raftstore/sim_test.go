@@ -143,10 +143,13 @@ type simNode struct {
 	asleep  time.Duration
 	period  time.Duration
 	slow    bool
-	stream  simStream
-	state   *machine // as examined last
-	gone    bool     // removed from the cluster
-	stalled bool     // its disk answers nothing
+	// busy machines deliver ticks late; tickWaits tells that a tick waits for the end of
+	// a pause.
+	busy, tickWaits bool
+	stream          simStream
+	state           *machine // as examined last
+	gone            bool     // removed from the cluster
+	stalled         bool     // its disk answers nothing
 }
 
 func (w *world) tell(format string, args ...any) {
@@ -215,7 +218,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	// With a small one, nearly all of the log is read from the disk.
 	catchUpSize := []int64{0, 32 << 10}[seed%2]
 	for _, m := range members {
-		n := &simNode{w: w, id: m.ID, fs: wal.NewMemFS(), slow: w.rng.IntN(3) == 0}
+		n := &simNode{w: w, id: m.ID, fs: wal.NewMemFS(), slow: w.rng.IntN(3) == 0, busy: w.rng.IntN(3) == 0}
 		n.period = w.between(9*time.Millisecond, 11*time.Millisecond)
 		n.cfg = Config{
 			ID: m.ID, Members: members, SegmentSizeBytes: 8 << 10,
@@ -358,7 +361,7 @@ func (n *simNode) Removed(by uint64, notice []byte) {
 func (n *simNode) start() {
 	w := n.w
 	n.life++
-	n.inbox = nil
+	n.inbox, n.tickWaits = nil, false
 	cfg := n.cfg
 	cfg.FS = n.fs
 	r, err := openReplica("data", cfg)
@@ -402,16 +405,34 @@ func (n *simNode) background(life int, work, done func()) {
 	})
 }
 
+// tick is what a time.Ticker does: it keeps to its beat, a busy machine delivers a tick
+// late, so that the next one follows at once, and of those that a pause has missed one
+// waits at its end.
 func (n *simNode) tick(life int) {
 	if n.life != life || n.replica == nil {
 		return
 	}
 	n.w.after(n.period, func() { n.tick(life) })
-	if n.w.now < n.asleep {
-		return
+	if n.busy {
+		n.w.after(n.w.between(0, n.period), func() { n.deliverTick(life) })
+	} else {
+		n.deliverTick(life)
 	}
-	n.replica.tick()
-	n.turn()
+}
+
+func (n *simNode) deliverTick(life int) {
+	switch {
+	case n.life != life || n.replica == nil:
+	case n.w.now >= n.asleep:
+		n.replica.tick()
+		n.turn()
+	case !n.tickWaits:
+		n.tickWaits = true
+		n.w.after(n.asleep-n.w.now, func() {
+			n.tickWaits = false
+			n.deliverTick(life)
+		})
+	}
 }
 
 // process handles the frames that have arrived, some or all at a time.
