@@ -176,7 +176,7 @@ func (r *rollout) checkRules(tb testing.TB) {
 		reached := map[netip.AddrPort]bool{}
 		for i := range r.replicas {
 			share := (uint64(i)*2 + 1) << 31 / uint64(r.replicas)
-			d := r.rules.Lookup(flow, uint32(share))
+			d := r.rules.Lookup(&flow, uint32(share))
 			require.Equal(tb, proxyrules.DNAT, d.Verdict, "service %d", s)
 			reached[d.Backend] = true
 		}
@@ -186,7 +186,7 @@ func (r *rollout) checkRules(tb testing.TB) {
 		}
 	}
 	miss := proxyrules.Flow{Protocol: proxyrules.TCP, Source: client, Destination: netip.MustParseAddrPort("10.97.0.1:80")}
-	require.Equal(tb, proxyrules.Accept, r.rules.Lookup(miss, 0).Verdict)
+	require.Equal(tb, proxyrules.Accept, r.rules.Lookup(&miss, 0).Verdict)
 }
 
 func TestRollout(t *testing.T) {

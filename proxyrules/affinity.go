@@ -49,7 +49,7 @@ func NewAffinity(max int) *Affinity {
 // Lookup is RuleSet.Lookup with memory: a client that connected within the
 // service's timeout before now gets its backend again, if that is still one
 // of those that it could get; the timeout starts anew with each connection.
-func (a *Affinity) Lookup(r *RuleSet, f Flow, random uint32, now time.Time) Decision {
+func (a *Affinity) Lookup(r *RuleSet, f *Flow, random uint32, now time.Time) Decision {
 	w := r.ways(f)
 	if len(w.list) == 0 {
 		return w.end

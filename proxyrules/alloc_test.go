@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/orchcore/orchcore/proxyrules"
 	"github.com/orchcore/orchcore/proxyrules/ruletest"
 )
 
@@ -14,7 +15,8 @@ func TestLookupAllocatesNothing(t *testing.T) {
 		flows := ruletest.Flows(s, seed, 50)
 		require.Zero(t, testing.AllocsPerRun(10, func() {
 			for _, f := range flows {
-				r.Lookup(f, 1)
+				r.Lookup(&f, 1)
+				r.Lookup(&proxyrules.Flow{Protocol: f.Protocol, Source: f.Source, Destination: f.Destination}, 1)
 			}
 		}))
 	})

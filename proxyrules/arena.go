@@ -13,7 +13,6 @@ type arena struct {
 	policies  pool[Policy]
 	made      pool[*Policy]
 	backends  pool[Backend]
-	hops      pool[hop]
 	texts     strings.Builder
 	textPiece int
 }
@@ -30,7 +29,7 @@ func newArena() *arena {
 		endpoints: pool[parsedEndpoint]{piece: pieceLarge}, ports: pool[parsedPort]{piece: pieceLarge},
 		slices: pool[parsedSlice]{piece: pieceLarge}, lists: pool[*parsedSlice]{piece: pieceSmall},
 		policies: pool[Policy]{piece: pieceLarge / 8}, made: pool[*Policy]{piece: pieceSmall},
-		backends: pool[Backend]{piece: pieceLarge}, hops: pool[hop]{piece: pieceSmall}, textPiece: pieceText,
+		backends: pool[Backend]{piece: pieceLarge}, textPiece: pieceText,
 	}
 }
 

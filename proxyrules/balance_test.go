@@ -26,7 +26,7 @@ func TestAffinity(t *testing.T) {
 	a, now := proxyrules.NewAffinity(2), time.Unix(1000, 0)
 	get := func(r *proxyrules.RuleSet, client string, random uint32, after time.Duration) string {
 		now = now.Add(after)
-		return a.Lookup(r, flow("tcp", client+":4000", "172.30.0.10:80"), random, now).Backend.Addr().String()
+		return a.Lookup(r, new(flow("tcp", client+":4000", "172.30.0.10:80")), random, now).Backend.Addr().String()
 	}
 	const last = 1<<32 - 1
 	require.Equal(t, "10.0.0.1", get(three, "10.0.9.1", 0, 0))
@@ -51,7 +51,7 @@ func TestBalancersMeanTrace(t *testing.T) {
 		for _, f := range ruletest.Flows(s, seed, 50) {
 			trace, err := r.Trace(f)
 			require.NoError(t, err)
-			for _, d := range []proxyrules.Decision{a.Lookup(r, f, 1<<31, time.Unix(0, 0)), r.LookupMaglev(f)} {
+			for _, d := range []proxyrules.Decision{a.Lookup(r, &f, 1<<31, time.Unix(0, 0)), r.LookupMaglev(&f)} {
 				require.Equal(t, trace.Policy, d.Policy)
 				if len(trace.Choices) == 0 {
 					require.Equal(t, trace.Verdict, d.Verdict)
@@ -94,18 +94,18 @@ func TestBalancersAllocateNothing(t *testing.T) {
 	r := stickyRules(t, `{"addresses":["10.0.0.1"]},{"addresses":["10.0.0.2"]}`)
 	a, now := proxyrules.NewAffinity(10), time.Unix(0, 0)
 	f := flow("tcp", "10.0.9.1:4000", "172.30.0.10:80")
-	a.Lookup(r, f, 0, now)
-	r.LookupMaglev(f)
+	a.Lookup(r, &f, 0, now)
+	r.LookupMaglev(&f)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		a.Lookup(r, f, 0, now)
-		r.LookupMaglev(f)
+		a.Lookup(r, &f, 0, now)
+		r.LookupMaglev(&f)
 	}))
 }
 
 func ExampleAffinity() {
 	rules := compileShop(proxyrules.NFTables)
 	memory, now := proxyrules.NewAffinity(1000), time.Unix(0, 0)
-	d := memory.Lookup(rules, flow("tcp", "10.0.9.1:4000", "172.30.0.10:80"), 0, now)
+	d := memory.Lookup(rules, new(flow("tcp", "10.0.9.1:4000", "172.30.0.10:80")), 0, now)
 	fmt.Println(d.Backend, "affinity:", d.Policy.Affinity)
 	// Output: 10.0.1.10:8080 affinity: 0s
 }

@@ -88,6 +88,14 @@ func BenchmarkRender(b *testing.B) {
 	}
 }
 
+// clusterIP is the address of service i of cluster.
+func clusterIP(i uint64) netip.Addr {
+	return netip.AddrFrom4([4]byte{172, byte(16 + i>>16), byte(i >> 8), byte(i)})
+}
+
+// BenchmarkLookup decides about flows to services and backends in random
+// order. Flows are made on the way, since reading many of them from memory
+// would cost more than deciding.
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range sizes {
 		for _, mode := range []proxyrules.Mode{proxyrules.IPTables, proxyrules.NFTables} {
@@ -96,22 +104,27 @@ func BenchmarkLookup(b *testing.B) {
 				cfg.Mode = mode
 				r, err := proxyrules.Compile(cfg, svcs, slices)
 				require.NoError(b, err)
-				flows := make([]proxyrules.Flow, 1024)
-				for i := range flows {
-					k := i * 7919 % n
-					flows[i] = flow("tcp", "10.9.9.9:4000", svcs[k].Spec.ClusterIP+":80")
-					d := r.Lookup(flows[i], 0)
-					require.Equal(b, proxyrules.DNAT, d.Verdict)
-					require.Equal(b, fmt.Sprintf("bench/svc-%05d:http", k), d.Policy.Key.String())
+				f := flow("tcp", "10.9.9.9:4000", "172.16.0.0:80")
+				for i, p := range r.Policies() {
+					f.Destination = netip.AddrPortFrom(clusterIP(uint64(i)), 80)
+					require.Equal(b, svcs[i].Metadata.Name, p.Key.Service)
+					for k, to := range p.Cluster {
+						want := proxyrules.Decision{Verdict: proxyrules.DNAT, Backend: to.Address, Policy: p}
+						if d := r.Lookup(&f, uint32(k<<32/10+1)); d != want {
+							b.Fatal(f, d, want)
+						}
+					}
 				}
 				b.ReportAllocs()
-				i := uint32(0)
+				i, ports, x := 0, 0, uint64(1)
 				for b.Loop() {
-					if d := r.Lookup(flows[i%1024], i*2654435761); d.Verdict != proxyrules.DNAT {
-						b.Fatal(d)
-					}
+					x = x*6364136223846793005 + 1442695040888963407 // Knuth's
+					f.Destination = netip.AddrPortFrom(clusterIP(x>>32*uint64(n)>>32), 80)
+					d := r.Lookup(&f, uint32(x>>16))
+					ports += int(d.Backend.Port())
 					i++
 				}
+				require.Equal(b, 8080*i, ports)
 			})
 		}
 	}

@@ -129,7 +129,6 @@ func (p *Policy) join(slicesByName []*parsedSlice, n *node, mem *arena) {
 func (r *RuleSet) finish(ns notices) {
 	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
 	edit := newTable().edit(r.node)
-	edit.mem = newArena()
 	edit.expect(3 * len(r.policies))
 	for _, p := range r.policies {
 		for f := range p.eachFrontend {

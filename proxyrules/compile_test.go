@@ -204,8 +204,8 @@ func TestPortsByNameAndProtocol(t *testing.T) {
 		strings.Replace(webSlice(`{"addresses":["10.0.0.1"]}`), `"ports":[`, `"ports":[{"name":"dns","port":5353,"protocol":"UDP"},`, 1))
 	r, err := proxyrules.Compile(nodeA, services, slices)
 	require.NoError(t, err)
-	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "10.0.9.9:1", "172.30.0.10:53"), 0).Verdict)
-	require.Equal(t, "10.0.0.1:5353", r.Lookup(flow("udp", "10.0.9.9:1", "172.30.0.10:53"), 0).Backend.String())
+	require.Equal(t, proxyrules.Reject, r.Lookup(new(flow("tcp", "10.0.9.9:1", "172.30.0.10:53")), 0).Verdict)
+	require.Equal(t, "10.0.0.1:5353", r.Lookup(new(flow("udp", "10.0.9.9:1", "172.30.0.10:53")), 0).Backend.String())
 }
 
 func TestConfigRefusals(t *testing.T) {
@@ -260,7 +260,7 @@ func TestPodsByInterface(t *testing.T) {
 		} {
 			f := flow("tcp", c.source, services[0].Spec.ClusterIP+":80")
 			f.Interface = c.in
-			require.Equal(t, c.masquerade, r.Lookup(f, 0).Masquerade, "%s: %+v", mode, c)
+			require.Equal(t, c.masquerade, r.Lookup(&f, 0).Masquerade, "%s: %+v", mode, c)
 		}
 	}
 }
@@ -303,8 +303,8 @@ func TestLocalhostNodePorts(t *testing.T) {
 			cfg.Mode, cfg.LocalhostNodePorts, cfg.NodePortAddresses = c.mode, c.on, c.ranges
 			r, err := proxyrules.Compile(cfg, services, slices)
 			require.NoError(t, err)
-			require.Equal(t, c.own, r.Lookup(flow("tcp", "127.0.0.1:1", "127.0.0.1:30080"), 0).Verdict)
-			require.Equal(t, c.far, r.Lookup(flow("tcp", "8.8.8.8:1", "127.0.0.1:30080"), 0).Verdict)
+			require.Equal(t, c.own, r.Lookup(new(flow("tcp", "127.0.0.1:1", "127.0.0.1:30080")), 0).Verdict)
+			require.Equal(t, c.far, r.Lookup(new(flow("tcp", "8.8.8.8:1", "127.0.0.1:30080")), 0).Verdict)
 			require.Equal(t, c.mitigated, strings.Contains(string(r.AppendIPTables(nil)), "-A KUBE-FIREWALL"))
 		})
 	}
@@ -321,7 +321,7 @@ func TestConflicts(t *testing.T) {
 		Object: "Service t/web", Field: "clusterIP", Value: "172.30.0.10 80/tcp",
 		Message: "already held by Service port t/aaa:http, which keeps it",
 	}}, r.Diagnostics())
-	d := r.Lookup(flow("tcp", "8.8.8.8:1", "172.30.0.10:80"), 0)
+	d := r.Lookup(new(flow("tcp", "8.8.8.8:1", "172.30.0.10:80")), 0)
 	require.Equal(t, proxyrules.Reject, d.Verdict, "aaa has no endpoints")
 	require.Equal(t, "t/aaa:http", d.Policy.Key.String())
 }
@@ -402,7 +402,7 @@ func TestBackendsThatAreServices(t *testing.T) {
 		p := program(t, ruletest.State{Config: cfg}, r)
 		for src, want := range map[string]proxyrules.Verdict{"10.0.9.9:1": c.pod, "8.8.8.8:1": c.other} {
 			f := flow("tcp", src, "172.30.0.10:80")
-			require.Equal(t, want, r.Lookup(f, 0).Verdict, "%s from %s", c.mode, src)
+			require.Equal(t, want, r.Lookup(&f, 0).Verdict, "%s from %s", c.mode, src)
 			trace, err := r.Trace(f)
 			require.NoError(t, err)
 			require.Equal(t, want, trace.Verdict)
@@ -435,7 +435,7 @@ func TestManyPortsAndAddresses(t *testing.T) {
 	r, err := proxyrules.Compile(nodeA, services, nil)
 	require.NoError(t, err)
 	require.Len(t, r.Frontends(), 100_001)
-	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "8.8.8.8:1", "20.1.134.159:80"), 0).Verdict)
+	require.Equal(t, proxyrules.Reject, r.Lookup(new(flow("tcp", "8.8.8.8:1", "20.1.134.159:80")), 0).Verdict)
 
 	for i := range 20 {
 		services[0].Spec.Ports = append(services[0].Spec.Ports, proxyrules.ServicePort{Name: "p" + strconv.Itoa(i), Port: int32(i + 1)})
@@ -450,5 +450,5 @@ func TestManyPortsAndAddresses(t *testing.T) {
 	r, err = proxyrules.Compile(nodeA, services, nil)
 	require.NoError(t, err)
 	require.Len(t, r.Policies(), 65_535)
-	require.Equal(t, proxyrules.Reject, r.Lookup(flow("tcp", "8.8.8.8:1", "172.30.0.10:65535"), 0).Verdict)
+	require.Equal(t, proxyrules.Reject, r.Lookup(new(flow("tcp", "8.8.8.8:1", "172.30.0.10:65535")), 0).Verdict)
 }

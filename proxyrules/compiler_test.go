@@ -92,7 +92,7 @@ func TestCompilerEqualsCompile(t *testing.T) {
 			require.Equal(t, string(want.AppendNFT(nil)), string(got.AppendNFT(nil)), at)
 			require.Equal(t, want.Diagnostics(), got.Diagnostics(), at)
 			for _, f := range h.flows(seed + uint64(step)) {
-				d, e := got.Lookup(f, 7), want.Lookup(f, 7)
+				d, e := got.Lookup(&f, 7), want.Lookup(&f, 7)
 				require.Equal(t, e.Verdict, d.Verdict, at)
 				require.Equal(t, e.Backend, d.Backend, at)
 				require.Equal(t, e.Masquerade, d.Masquerade, at)

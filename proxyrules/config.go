@@ -95,7 +95,10 @@ type node struct {
 	nodePortIPs    []netip.Addr   // the addresses nodePorts matches, sorted; loopback included
 	localhostPorts bool
 	serviceCIDRs   []netip.Prefix
-	watched        []wordRange // where filters look at backends: the node itself, serviceCIDRs
+	// An IPv4 source outside the pods: source&podsMask != podsBase. Means
+	// nothing where pods are told by interface.
+	podsMask, podsBase uint32
+	watched            []wordRange // where filters look at backends: the node itself, serviceCIDRs
 }
 
 func (c *Config) compile() (*node, error) {
@@ -166,6 +169,12 @@ func (n *node) compileRanges() {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	if n.family == IPv6 {
 		loopback = netip.MustParsePrefix("::1/128")
+	}
+	switch d := &n.pods; {
+	case n.masqueradeAll:
+		n.podsMask, n.podsBase = 0, 1
+	case d.cidr.IsValid() && n.family == IPv4:
+		n.podsMask, n.podsBase = uint32(d.words.mask.lo), uint32(d.words.base.lo)
 	}
 	n.watched = append(n.watched, wordRangeOf(loopback))
 	for _, ip := range n.ips {

@@ -62,7 +62,7 @@ func ExampleRuleSet_Lookup() {
 	rules := compileShop(proxyrules.NFTables)
 	pod := netip.MustParseAddrPort("10.0.1.99:40000")
 	for _, random := range []uint32{0, 1 << 31} {
-		d := rules.Lookup(proxyrules.Flow{Protocol: proxyrules.TCP, Source: pod, Destination: netip.MustParseAddrPort("172.30.0.10:80")}, random)
+		d := rules.Lookup(&proxyrules.Flow{Protocol: proxyrules.TCP, Source: pod, Destination: netip.MustParseAddrPort("172.30.0.10:80")}, random)
 		fmt.Println(d.Verdict, d.Backend, "masquerade:", d.Masquerade)
 	}
 	// Output:

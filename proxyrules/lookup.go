@@ -58,26 +58,33 @@ type Decision struct {
 // answers, and a uniform random spreads evenly (backend i of n takes the
 // i-th n-th of the range). Lookup allocates nothing and takes O(1) time.
 // A flow of the other family, or with invalid addresses, is accepted.
-func (r *RuleSet) Lookup(f Flow, random uint32) Decision {
-	if !f.Source.IsValid() || !f.Destination.IsValid() {
-		return Decision{}
+//
+// The flow is not kept or changed; copying its 88 bytes would take as long as
+// all the rest.
+func (r *RuleSet) Lookup(f *Flow, random uint32) Decision {
+	src, dst := f.Source.Addr(), f.Destination.Addr()
+	if !src.Is4() || !dst.Is4() {
+		return r.lookupAny(f, random)
 	}
-	src, dst := wordsOf(f.Source.Addr()), wordsOf(f.Destination.Addr())
-	if is4 := r.node.family == IPv4; src.is4() != is4 || dst.is4() != is4 {
-		return Decision{}
+	to, p := r.table.direct.pick(directKeyOf(dst, f.Destination.Port(), f.Protocol), random)
+	from := ipv4(src)
+	if p == nil || to&hopWatched != 0 || to.ipv4() == from || r.table.taken.near(to.ipv4()) {
+		return r.lookupAny(f, random)
 	}
-	c := r.table.find(tableKey{dst, portProtocol(f.Destination.Port(), f.Protocol)})
-	if c != nil && len(c.direct) > 0 {
-		to := &c.direct[scale(random, len(c.direct))]
-		if to.words != src && !to.watched && !r.table.maybeTaken(to.words) {
-			return Decision{DNAT, netip.AddrPortFrom(to.addr(), to.port), r.node.offCluster(src, r.node.in(&f)), c.policy}
-		}
+	mark := from&r.node.podsMask != r.node.podsBase
+	if r.node.pods.iface != "" {
+		mark = r.node.offCluster(wordsOf(src), r.node.in(f))
 	}
-	way := r.way(f, c)
-	if len(way.list) == 0 {
-		return way.end
+	return Decision{DNAT, to.addrPort(), mark, p}
+}
+
+// lookupAny is Lookup for any flow.
+func (r *RuleSet) lookupAny(f *Flow, random uint32) Decision {
+	w := r.ways(f)
+	if len(w.list) == 0 {
+		return w.end
 	}
-	return r.deliver(f, src, way.policy, &way.list[scale(random, len(way.list))], way.mark)
+	return r.deliver(f, wordsOf(f.Source.Addr()), w.policy, &w.list[scale(random, len(w.list))], w.mark)
 }
 
 // scale maps the range of random onto 0 … n-1.
@@ -93,10 +100,10 @@ type way struct {
 }
 
 // deliver completes the decision for a chosen backend.
-func (r *RuleSet) deliver(f Flow, src words, p *Policy, b *Backend, mark bool) Decision {
+func (r *RuleSet) deliver(f *Flow, src words, p *Policy, b *Backend, mark bool) Decision {
 	to := wordsOf(b.Address.Addr())
 	d := Decision{Verdict: DNAT, Backend: b.Address, Masquerade: mark || to == src && r.hairpins(b, p), Policy: p}
-	if r.table.maybeTaken(to) || r.node.watches(to) {
+	if r.table.taken.maybe(to) || r.node.watches(to) {
 		pk := passing{f.Protocol, f.Source.Addr().Unmap(), b.Address.Addr(), b.Address.Port(), true, d.Masquerade}
 		if v, _ := r.filter(pk); v != Accept {
 			d.Verdict, d.Masquerade = v, false
@@ -121,8 +128,8 @@ func (n *node) watches(backend words) bool {
 	return false
 }
 
-// ways is way for any flow, with the checks that Lookup does.
-func (r *RuleSet) ways(f Flow) way {
+// ways is way for any flow; one that cannot be judged is accepted.
+func (r *RuleSet) ways(f *Flow) way {
 	if !f.Source.IsValid() || !f.Destination.IsValid() {
 		return way{}
 	}
@@ -134,7 +141,7 @@ func (r *RuleSet) ways(f Flow) way {
 }
 
 // way finds the backends for a flow, given what captures its destination.
-func (r *RuleSet) way(f Flow, c *entry) way {
+func (r *RuleSet) way(f *Flow, c *entry) way {
 	src, dst := f.Source.Addr().Unmap(), f.Destination.Addr().Unmap()
 	var w way
 	if r.node.mode == NFTables {
@@ -153,13 +160,13 @@ func (r *RuleSet) way(f Flow, c *entry) way {
 
 // captureNFT: chain services. One map lookup, then one goto: a chain that
 // falls through does not come back to the node ports.
-func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
+func (r *RuleSet) captureNFT(f *Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
-	mark := n.offCluster(wordsOf(src), n.in(&f)) && r.table.isClusterIP(dst)
+	mark := n.offCluster(wordsOf(src), n.in(f)) && r.table.isClusterIP(dst)
 	if c != nil {
 		p := c.policy
 		if p.HasEndpoints && (c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend)) {
-			list, m := n.external(p, src, n.in(&f))
+			list, m := n.external(p, src, n.in(f))
 			return p, list, mark || m
 		}
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
@@ -167,7 +174,7 @@ func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []
 		}
 	}
 	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && p.HasEndpoints && n.acceptsNodePort(dst) {
-		list, m := n.external(p, src, n.in(&f))
+		list, m := n.external(p, src, n.in(f))
 		return p, list, mark || m
 	}
 	return nil, nil, false
@@ -175,21 +182,21 @@ func (r *RuleSet) captureNFT(f Flow, src, dst netip.Addr, c *entry) (*Policy, []
 
 // captureIPTables: chain KUBE-SERVICES. Rules are tried in order, and a
 // chain that falls through returns to the next one.
-func (r *RuleSet) captureIPTables(f Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
+func (r *RuleSet) captureIPTables(f *Flow, src, dst netip.Addr, c *entry) (*Policy, []Backend, bool) {
 	n := r.node
 	if c != nil {
 		p := c.policy
 		if c.kinds.has(ClusterIPFrontend) && len(p.internal()) > 0 {
-			return p, p.internal(), n.offCluster(wordsOf(src), n.in(&f))
+			return p, p.internal(), n.offCluster(wordsOf(src), n.in(f))
 		}
 		if c.kinds.has(ExternalIPFrontend) || c.kinds.has(LoadBalancerFrontend) && n.sourceAllowed(p, src) {
-			if list, mark := n.external(p, src, n.in(&f)); len(list) > 0 {
+			if list, mark := n.external(p, src, n.in(f)); len(list) > 0 {
 				return p, list, mark
 			}
 		}
 	}
 	if p := r.table.nodePort(f.Destination.Port(), f.Protocol); p != nil && n.acceptsNodePort(dst) {
-		if list, mark := n.external(p, src, n.in(&f)); len(list) > 0 {
+		if list, mark := n.external(p, src, n.in(f)); len(list) > 0 {
 			return p, list, mark
 		}
 	}

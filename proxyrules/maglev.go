@@ -63,7 +63,7 @@ func (m *Maglev) Pick(hash uint64) *Backend {
 // not at random: any node that has the same backends chooses the same. With
 // ClientIP affinity the hash is of the source address alone. The table of a
 // service port is built when first needed.
-func (r *RuleSet) LookupMaglev(f Flow) Decision {
+func (r *RuleSet) LookupMaglev(f *Flow) Decision {
 	w := r.ways(f)
 	if len(w.list) == 0 {
 		return w.end
@@ -82,7 +82,7 @@ func (r *RuleSet) LookupMaglev(f Flow) Decision {
 }
 
 // hash of a flow, or of its source alone.
-func (f Flow) hash(sourceOnly bool) uint64 {
+func (f *Flow) hash(sourceOnly bool) uint64 {
 	src := wordsOf(f.Source.Addr())
 	h := mix(mix(0, src.hi), src.lo)
 	if sourceOnly {

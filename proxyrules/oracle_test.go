@@ -100,7 +100,7 @@ func TestLookupMeansTrace(t *testing.T) {
 			n := max(len(trace.Choices), 1)
 			for i := range n {
 				random := uint32((uint64(i)<<32 + uint64(n) - 1) / uint64(n))
-				d := r.Lookup(f, random)
+				d := r.Lookup(&f, random)
 				want := proxyrules.Decision{Verdict: trace.Verdict, Policy: trace.Policy}
 				if len(trace.Choices) > 0 {
 					c := trace.Choices[i]

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"slices"
 )
 
 // kindSet holds one bit for each FrontendKind.
@@ -85,29 +86,11 @@ func nodePortKey(port uint16, p Protocol) tableKey {
 
 // entry is what is known about a key: for frontends the policy that holds it
 // and the fields that name it, for the other uses how many policies share it.
-// It is as large as a cache line, 64 bytes.
 type entry struct {
 	key    tableKey
-	kinds  kindSet
 	count  uint32 // 0: the slot is free
 	policy *Policy
-	direct []hop // of a cluster IP that is nothing else: where its traffic goes
-}
-
-// hop is a backend as the fast path wants it: a third of the size.
-type hop struct {
-	words
-	port    uint16
-	watched bool // by filters, for what its address is (node.watches)
-}
-
-func (n *node) hops(list []Backend, mem *arena) []hop {
-	out := mem.hops.take(len(list))
-	for i := range list {
-		w := wordsOf(list[i].Address.Addr())
-		out[i] = hop{w, list[i].Address.Port(), n.watches(w)}
-	}
-	return out
+	kinds  kindSet
 }
 
 // table maps keys to entries, by open addressing in shards. It is never
@@ -116,17 +99,11 @@ func (n *node) hops(list []Backend, mem *arena) []hop {
 type table struct {
 	seed   uint64
 	shards [tableShards]tableShard
-	// taken has a bit for the hash of every address in the table, and maybe
-	// some for addresses that left: backends whose bit is clear are certain
-	// not to be captured themselves.
-	taken *[takenWords]uint64
+	taken  *takenSet
+	direct *directTable
 }
 
-const (
-	tableShards = 256
-	takenLog    = 12
-	takenWords  = 1 << takenLog
-)
+const tableShards = 256
 
 type tableShard struct {
 	slots []entry // a power of two, at most three quarters in use
@@ -179,32 +156,21 @@ func hairpinKey(b *Backend, p Protocol) tableKey {
 	return addressKey(b.Address.Addr(), useHairpin|portProtocol(b.Address.Port(), p))
 }
 
-// maybeTaken is false when nothing in the table has the address.
-func (t *table) maybeTaken(w words) bool {
-	at, bits := takenBits(w)
-	return t.taken[at]&bits == bits
-}
-
-// takenBits are the bits of an address in one of the words.
-func takenBits(w words) (at int, bits uint64) {
-	h := (w.hi ^ w.lo) * 0x9e3779b97f4a7c15
-	return int(h >> (64 - takenLog)), 1<<(h>>20&63) | 1<<(h>>30&63) | 1<<(h>>40&63)
-}
-
 // tableEdit makes a new table out of one that stays as it is.
 type tableEdit struct {
-	n     *node
-	mem   *arena
-	t     table
-	owned [tableShards]bool
-	taken bool
+	n      *node
+	t      table
+	owned  [tableShards]bool
+	taken  bool
+	direct []directKey // that may have changed
 }
 
 func newTable() *table {
-	return &table{seed: maphash.Comparable(maphash.MakeSeed(), 0), taken: new([takenWords]uint64)}
+	seed := maphash.Comparable(maphash.MakeSeed(), 0)
+	return &table{seed: seed, taken: new(takenSet), direct: &directTable{seed: seed}}
 }
 
-func (t *table) edit(n *node) *tableEdit { return &tableEdit{n: n, mem: &arena{}, t: *t} }
+func (t *table) edit(n *node) *tableEdit { return &tableEdit{n: n, t: *t} }
 
 // expect makes room for n keys in an empty table.
 func (e *tableEdit) expect(n int) {
@@ -218,7 +184,26 @@ func (e *tableEdit) expect(n int) {
 	}
 }
 
-func (e *tableEdit) done() *table { return &e.t }
+func (e *tableEdit) done() *table {
+	if len(e.direct) > 0 {
+		e.t.direct = e.t.direct.edit(e.n, e.directChanges())
+	}
+	return &e.t
+}
+
+// directChanges tells which policies the touched keys lead to now.
+func (e *tableEdit) directChanges() []directChange {
+	slices.Sort(e.direct)
+	out := make([]directChange, 0, len(e.direct))
+	for _, k := range slices.Compact(e.direct) {
+		ch := directChange{key: k}
+		if c := e.t.find(k.tableKey()); c != nil && c.kinds.onlyClusterIP() && len(c.policy.internal()) > 0 {
+			ch.policy = c.policy
+		}
+		out = append(out, ch)
+	}
+	return out
+}
 
 // own returns the shard of a hash, copied if others can see it.
 func (e *tableEdit) own(h uint64) *tableShard {
@@ -301,15 +286,14 @@ func (e *tableEdit) close(s *tableShard, h uint64, k tableKey) {
 // take marks an address as one that the table has.
 func (e *tableEdit) take(addr netip.Addr) {
 	w := wordsOf(addr)
-	if e.t.maybeTaken(w) {
+	if e.t.taken.has(w) {
 		return
 	}
 	if !e.taken {
 		c := *e.t.taken
 		e.t.taken, e.taken = &c, true
 	}
-	at, bits := takenBits(w)
-	e.t.taken[at] |= bits
+	e.t.taken.add(w)
 }
 
 // keys calls do for every key that a policy uses; kinds is 0 for those that
@@ -363,16 +347,21 @@ func (e *tableEdit) add(p *Policy, except map[tableKey]bool) {
 		at := e.slot(k)
 		at.count++
 		if kinds != 0 {
-			at.policy, at.kinds, at.direct = p, kinds, nil
-			if kinds.onlyClusterIP() {
-				at.direct = e.n.hops(p.internal(), e.mem)
-			}
+			at.policy, at.kinds = p, kinds
 		}
 	})
 	for f := range p.eachFrontend {
 		if f.Kind != NodePortFrontend {
 			e.take(f.Address)
 		}
+	}
+	e.touch(p)
+}
+
+// touch notes that what the ClusterIP of a policy leads to may change.
+func (e *tableEdit) touch(p *Policy) {
+	if e.n.family == IPv4 {
+		e.direct = append(e.direct, directKeyOf(p.ClusterIP, p.Port, p.Key.Protocol))
 	}
 }
 
@@ -382,4 +371,5 @@ func (e *tableEdit) remove(p *Policy, except map[tableKey]bool) {
 			e.release(k)
 		}
 	})
+	e.touch(p)
 }

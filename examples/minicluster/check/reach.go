@@ -102,8 +102,8 @@ func (a *address) send(rules *proxyrules.RuleSet, n *api.Node) (stray netip.Addr
 	if !flow.Destination.Addr().IsValid() {
 		return stray, true
 	}
-	for _, random := range choices(rules.Lookup(flow, 0)) {
-		d := rules.Lookup(flow, random)
+	for _, random := range choices(rules.Lookup(&flow, 0)) {
+		d := rules.Lookup(&flow, random)
 		if d.Verdict != proxyrules.DNAT {
 			continue
 		}
