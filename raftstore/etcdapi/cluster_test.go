@@ -7,11 +7,13 @@ import (
 	"net"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -27,6 +29,7 @@ type cluster struct {
 	members []raftstore.Member
 	clients map[uint64]string // host:port
 	nodes   map[uint64]*node
+	joined  map[uint64]uint64 // the cluster that a member was added to
 	change  func(*Config)
 	tls     *tls.Config // of clients
 }
@@ -40,7 +43,7 @@ type node struct {
 // newCluster starts n members. change, if set, edits the config of each server.
 func newCluster(t testing.TB, n int, change func(*Config)) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), clients: map[uint64]string{}, nodes: map[uint64]*node{}, change: change}
+	c := &cluster{t: t, dir: t.TempDir(), clients: map[uint64]string{}, nodes: map[uint64]*node{}, joined: map[uint64]uint64{}, change: change}
 	t.Cleanup(c.close)
 	peers, clients := map[uint64]net.Listener{}, map[uint64]net.Listener{}
 	for i := range n {
@@ -70,15 +73,11 @@ func listen(t testing.TB, address string) net.Listener {
 func (c *cluster) open(id uint64, peers, clients net.Listener) {
 	c.t.Helper()
 	store, err := raftstore.Open(filepath.Join(c.dir, fmt.Sprint(id)), raftstore.Config{
-		ID: id, Members: c.members, Listener: peers,
+		ID: id, Members: c.members, Listener: peers, Join: c.joined[id] != 0, ClusterID: c.joined[id],
 		TickInterval: tick, ElectionTicks: 15, SegmentSizeBytes: 1 << 20,
 	})
 	require.NoError(c.t, err)
-	cfg := Config{Names: map[uint64]string{}, ClientURLs: map[uint64][]string{}, ElectionTimeout: 15 * tick}
-	for _, m := range c.members {
-		cfg.Names[m.ID] = fmt.Sprint("m", m.ID)
-		cfg.ClientURLs[m.ID] = []string{"http://" + c.clients[m.ID]}
-	}
+	cfg := Config{Name: fmt.Sprint("m", id), ClientURLs: []string{"http://" + c.clients[id]}, ElectionTimeout: 15 * tick}
 	if c.change != nil {
 		c.change(&cfg)
 	}
@@ -87,6 +86,15 @@ func (c *cluster) open(id uint64, peers, clients net.Listener) {
 	n := &node{store: store, server: server, served: make(chan error, 1)}
 	go func() { n.served <- server.Serve(clients) }()
 	c.nodes[id] = n
+}
+
+// join opens a member that was added.
+func (c *cluster) join(id uint64, peers, clients net.Listener) {
+	c.t.Helper()
+	c.members = append(c.members, raftstore.Member{ID: id, Address: peers.Addr().String()})
+	c.clients[id] = clients.Addr().String()
+	c.joined[id] = c.nodes[1].store.ClusterID()
+	c.open(id, peers, clients)
 }
 
 // restart opens a member again where it was.
@@ -177,6 +185,17 @@ func newClient(t testing.TB, secure *tls.Config, endpoints ...string) *clientv3.
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// announced waits until all members have a name and returns the list.
+func (c *cluster) announced(client *clientv3.Client) (list *clientv3.MemberListResponse) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		var err error
+		list, err = client.MemberList(c.ctx())
+		return err == nil && !slices.ContainsFunc(list.Members, func(m *pb.Member) bool { return m.Name == "" })
+	}, 10*time.Second, tick)
+	return list
 }
 
 func (c *cluster) ctx() context.Context { return testContext(c.t) }

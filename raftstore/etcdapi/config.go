@@ -6,23 +6,26 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.etcd.io/etcd/api/v3/version"
+
+	"github.com/orchcore/orchcore/raftstore"
 )
 
 // Config says how a member's store is served. The zero value serves it without TLS
 // and under no name.
 type Config struct {
-	// Names and ClientURLs tell clients about the members, by id: what MemberList
-	// shows, and where clients go that look for other members. The store itself knows
-	// only the addresses under which members reach each other. A member that is not
-	// named here is listed without a name, or without client URLs, as etcd lists one
-	// that has not started yet.
-	Names      map[uint64]string
-	ClientURLs map[uint64][]string
+	// Name and ClientURLs tell clients about this member: what MemberList shows, and
+	// where clients go that look for other members. The member announces them to the
+	// others when it starts; before its first start it is listed without. It counts as
+	// started when it has a name. Empty means member-ID, in hexadecimal.
+	Name       string
+	ClientURLs []string
 	// PeerTLS tells that members talk to each other over TLS: it makes their listed
 	// URLs https.
 	PeerTLS bool
@@ -130,11 +133,37 @@ func (c *Config) validate() error {
 			return configError(f.name, strconv.FormatInt(f.value, 10), fmt.Sprintf("%d to %d", f.min, f.max))
 		}
 	}
+	if err := c.validateAnnouncement(); err != nil {
+		return err
+	}
 	if n := strings.Count(c.Version, "."); n != 2 {
 		return configError("Version", strconv.Quote(c.Version), "major.minor.patch")
 	}
 	if c.TLS != nil && len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
 		return configError("TLS", "without a certificate", "one")
+	}
+	return nil
+}
+
+// announcementSpare is the part of an announcement that is neither name nor URL, more
+// or less.
+const announcementSpare = 256
+
+// validateAnnouncement checks what the member tells the others.
+func (c *Config) validateAnnouncement() error {
+	size := announcementSpare + len(c.Name)
+	for _, text := range c.ClientURLs {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return configError("ClientURLs", strconv.Quote(text), "http:// or https:// and host:port")
+		}
+		size += len(text)
+	}
+	if size > raftstore.AnnounceSizeMax {
+		return configError("Name and ClientURLs", fmt.Sprint(size, " bytes"), fmt.Sprint("at most ", raftstore.AnnounceSizeMax))
+	}
+	if !utf8.ValidString(c.Name) {
+		return configError("Name", strconv.Quote(c.Name), "UTF-8")
 	}
 	return nil
 }

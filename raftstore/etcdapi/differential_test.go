@@ -60,7 +60,7 @@ func differ(t *testing.T, seed uint64, n int) {
 	}
 	conns := []*grpc.ClientConn{c.client(1).ActiveConnection(), c.client(2).ActiveConnection(), c.client(3).ActiveConnection()}
 	for _, s := range []*side{d.etcd, d.ours} { // so that there is always a watch
-		require.NoError(t, s.watch.Send(createWatch(&pb.WatchCreateRequest{Key: []byte("fence"), WatchId: fenceWatch})))
+		require.NoError(t, s.openOrCancel(ctx, createWatch(&pb.WatchCreateRequest{Key: []byte("fence"), WatchId: fenceWatch})))
 	}
 	counts := map[string]int{}
 	for i := range n {

@@ -48,9 +48,13 @@
 //     compared.
 //   - Differs: Defragment has nothing to do, and a compaction with Physical does not
 //     wait for memory to be given back.
-//   - Differs: MemberAdd adds learners only, MemberUpdate is refused, and changes of
-//     the members must be asked of the leader (etcd's "not leader" otherwise). The
-//     names and client URLs of members come from the config of the server.
+//   - Differs: a member has one peer URL, of the scheme that the cluster uses; others
+//     are refused as invalid, also by MemberUpdate, where etcd takes anything and fails
+//     over it later. Its scheme is not stored.
+//   - Differs: a learner may be added while voters are away: it changes no quorum.
+//     A learner that is silent is not promoted, however far it came.
+//   - Differs: a new member is told its id, and the id of the cluster, by whoever starts
+//     it; etcd's finds both by its peer URL.
 //   - Differs: there is no version to downgrade to.
 //   - Differs: a watch that a compaction has ended gives its id back; etcd keeps it
 //     until the client cancels it. An id of -1, which stands for no watch, is refused.
@@ -83,6 +87,6 @@
 // # Reading order
 //
 // server.go, config.go; kv.go, convert.go, errors.go; watch.go, watchsend.go;
-// stream.go, lease.go, cluster.go, maintenance.go, alarm.go, snapshot.go, auth.go;
+// stream.go, lease.go, cluster.go, announce.go, maintenance.go, alarm.go, snapshot.go, auth.go;
 // intercept.go, meter.go, health.go. differential_test.go shows that it is etcd.
 package etcdapi

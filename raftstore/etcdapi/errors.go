@@ -38,9 +38,11 @@ var wireErrors = []struct {
 
 	{raftstore.ErrNoSpace, rpctypes.ErrGRPCNoSpace},
 	{raftstore.ErrCorruptAlarm, rpctypes.ErrGRPCCorrupt},
-	{raftstore.ErrTooManyRequests, rpctypes.ErrGRPCRequestTooManyRequests},
+	{raftstore.ErrTooManyRequests, rpctypes.ErrTooManyRequests}, // without a status of its own, as etcd sends it
 	{raftstore.ErrLearnerNotReady, rpctypes.ErrGRPCLearnerNotReady},
 	{raftstore.ErrUnknownMember, rpctypes.ErrGRPCMemberNotFound},
+	{raftstore.ErrAddressTaken, rpctypes.ErrGRPCPeerURLExist},
+	{raftstore.ErrUnhealthy, rpctypes.ErrGRPCUnhealthy},
 	{raftstore.ErrNotLeader, rpctypes.ErrGRPCNotLeader},
 	{raftstore.ErrNoLeader, rpctypes.ErrGRPCNoLeader},
 	{raftstore.ErrRemoved, rpctypes.ErrGRPCStopped},
@@ -85,12 +87,4 @@ func causeError(cause error) error {
 		return cause // the server's own, such as a missing leader
 	}
 	return status.FromContextError(cause).Err()
-}
-
-// membershipError adds what only changes of the members are refused for.
-func membershipError(ctx context.Context, err error) error {
-	if errors.Is(err, raftstore.ErrMembership) && !errors.Is(err, raftstore.ErrUnknownOutcome) {
-		return rpctypes.ErrGRPCMemberNotEnoughStarted
-	}
-	return wireError(ctx, err)
 }

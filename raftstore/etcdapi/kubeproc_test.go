@@ -79,7 +79,6 @@ type storeProcesses struct {
 	dir     string
 	binary  string
 	cluster string
-	clients string
 	listen  map[uint64]string
 	members map[uint64]*process
 }
@@ -89,13 +88,12 @@ func startStore(t *testing.T, dir string) *storeProcesses {
 	s := &storeProcesses{t: t, dir: dir, binary: filepath.Join(dir, "etcdapi"), listen: map[uint64]string{}, members: map[uint64]*process{}}
 	out, err := exec.Command("go", "build", "-o", s.binary, "./cmd/etcdapi").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	var cluster, clients []string
+	var cluster []string
 	for id := uint64(1); id <= 3; id++ {
 		s.listen[id] = freeAddress(t)
 		cluster = append(cluster, fmt.Sprint(id, "=", freeAddress(t)))
-		clients = append(clients, fmt.Sprint(id, "=http://", s.listen[id]))
 	}
-	s.cluster, s.clients = strings.Join(cluster, ","), strings.Join(clients, ",")
+	s.cluster = strings.Join(cluster, ",")
 	for id := range s.listen {
 		s.start(id)
 	}
@@ -105,7 +103,7 @@ func startStore(t *testing.T, dir string) *storeProcesses {
 func (s *storeProcesses) start(id uint64) {
 	name := fmt.Sprint("member-", id)
 	s.members[id] = startProcess(s.t, s.dir, name, s.binary, "-id", fmt.Sprint(id), "-dir", filepath.Join(s.dir, name),
-		"-listen", s.listen[id], "-cluster", s.cluster, "-clients", s.clients, "-watch-progress", "5s")
+		"-listen", s.listen[id], "-cluster", s.cluster, "-watch-progress", "5s")
 }
 
 func (s *storeProcesses) endpoints() []string {

@@ -64,6 +64,7 @@ func New(store *raftstore.Store, cfg Config) (*Server, error) {
 	pb.RegisterAuthServer(s.grpc, authServer{Server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	s.work.Go(s.watchLeader)
+	s.work.Go(s.announce)
 	return s, nil
 }
 

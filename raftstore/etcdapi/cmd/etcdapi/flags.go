@@ -25,7 +25,8 @@ type options struct {
 	listenPeer string
 	listenHTTP string
 	cluster    string
-	clients    string
+	name       string
+	clientURLs string
 	token      string
 	join       bool
 	clusterID  uint64
@@ -54,7 +55,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.listenPeer, "listen-peer", "", "`address` for members, if not the one in -cluster")
 	f.StringVar(&o.listenHTTP, "listen-http", "", "`address` for /health, /livez, /readyz and /version; none if empty")
 	f.StringVar(&o.cluster, "cluster", "", "all founding members as `id=host:port,…`; this one alone if empty")
-	f.StringVar(&o.clients, "clients", "", "where clients reach the members, as `id=url,…`")
+	f.StringVar(&o.name, "name", "", "this member's `name`; member-ID if empty")
+	f.StringVar(&o.clientURLs, "client-urls", "", "where clients reach this member, as `url,…`; at -listen if empty")
 	f.StringVar(&o.token, "token", "", "`name` of the cluster")
 	f.BoolVar(&o.join, "join", false, "join a cluster that exists; needs -cluster-id")
 	f.Uint64Var(&o.clusterID, "cluster-id", 0, "`id` of the cluster to join")
@@ -90,12 +92,17 @@ func (o *options) check(f *flag.FlagSet) error {
 		return errors.New("-dir is empty, expected a directory")
 	case o.local < 0 || o.local > 9:
 		return fmt.Errorf("-local is %d, expected 0 to 9", o.local)
-	case o.local > 0 && (o.cluster != "" || o.join || o.restore != "" || o.clients != ""):
-		return errors.New("-local is set, expected none of -cluster, -clients, -join and -restore with it")
+	case o.local > 0 && (o.cluster != "" || o.join || o.restore != "" || o.clientURLs != "" || o.name != ""):
+		return errors.New("-local is set, expected none of -cluster, -client-urls, -name, -join and -restore with it")
 	case (o.cert == "") != (o.key == "") || (o.cert == "" && o.clientCA != ""):
 		return errors.New("-cert, -key or -client-ca is missing, expected the first two together")
 	case (o.peerCert == "") != (o.peerKey == "") || (o.peerCert == "") != (o.peerCA == ""):
 		return errors.New("-peer-cert, -peer-key or -peer-ca is missing, expected all three")
+	}
+	for _, text := range o.urls() {
+		if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("-client-urls: URL is %q, expected http:// or https:// and host:port", text)
+		}
 	}
 	return nil
 }
@@ -113,18 +120,15 @@ func (o *options) members() ([]raftstore.Member, error) {
 	return list, err
 }
 
-// clientURLs reads -clients.
-func (o *options) clientURLs() (map[uint64][]string, error) {
-	urls := map[uint64][]string{}
-	err := pairs("clients", o.clients, func(id uint64, text string) error {
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("-clients: URL of member %d is %q, expected http:// or https:// and host:port", id, text)
-		}
-		urls[id] = append(urls[id], text)
-		return nil
-	})
-	return urls, err
+// urls is where clients find the member.
+func (o *options) urls() []string {
+	if o.clientURLs != "" {
+		return strings.Split(o.clientURLs, ",")
+	}
+	if o.cert != "" {
+		return []string{"https://" + o.listen}
+	}
+	return []string{"http://" + o.listen}
 }
 
 // pairs splits a list of id=value.

@@ -11,12 +11,12 @@
 // Three members as three processes, on one machine or on three:
 //
 //	etcdapi -id 1 -dir data1 -listen 10.0.0.1:2379 \
-//	    -cluster 1=10.0.0.1:2380,2=10.0.0.2:2380,3=10.0.0.3:2380 \
-//	    -clients 1=http://10.0.0.1:2379,2=http://10.0.0.2:2379,3=http://10.0.0.3:2379
+//	    -cluster 1=10.0.0.1:2380,2=10.0.0.2:2380,3=10.0.0.3:2380
 //	etcdapi -id 2 …
 //
-// A fourth one later: add it as a learner (etcdctl member add --learner), start it
-// under the id that was printed, with -join and the id of the cluster, and promote it.
+// A fourth one later: add it (etcdctl member add, best with --learner), start it under
+// the id that was printed, with -join and the id of the cluster, and promote it if it
+// is a learner.
 //
 // It ends with SIGINT or SIGTERM, and hands leadership over before.
 package main

@@ -43,7 +43,7 @@ func TestBadFlags(t *testing.T) {
 		"-peer-cert":                        {"-peer-key", "x"},
 		`-cluster: part is "a:1"`:           {"-cluster", "a:1"},
 		`address of member 1 is "a"`:        {"-cluster", "1=a"},
-		`-clients: URL of member 1 is "a"`:  {"-clients", "1=a"},
+		`-client-urls: URL is "a"`:          {"-client-urls", "a"},
 		"-cert, -key: open":                 {"-cert", "none", "-key", "none"},
 		"-restore: open":                    {"-restore", "none"},
 		"-listen is \"x\"":                  {"-local", "3", "-listen", "x"},
@@ -79,8 +79,9 @@ func TestLocalCluster(t *testing.T) {
 		r, err := client.Get(call, "a")
 		require.NoError(t, err, "%v", out)
 		require.Equal(t, want, r.Count)
-		require.NoError(t, client.Sync(call))
-		require.Len(t, client.Endpoints(), 3)
+		require.Eventually(t, func() bool { // each announces itself
+			return client.Sync(call) == nil && len(client.Endpoints()) == 3
+		}, 10*time.Second, 10*time.Millisecond)
 		_, err = client.Put(call, "a", "v")
 		require.NoError(t, err)
 		require.NoError(t, client.Close())

@@ -73,21 +73,16 @@ func (o *options) locals() ([]options, error) {
 		return nil, fmt.Errorf("-listen is %q, expected host:port with a number", o.listen)
 	}
 	at := func(i int) string { return net.JoinHostPort(host, strconv.Itoa(port+i)) }
-	scheme := "http"
-	if o.cert != "" {
-		scheme = "https"
-	}
-	cluster, clients := "", ""
+	cluster := ""
 	for i := range o.local {
 		cluster += fmt.Sprintf(",%d=%s", i+1, at(peerPortsAfter+i))
-		clients += fmt.Sprintf(",%d=%s://%s", i+1, scheme, at(i))
 	}
 	list := make([]options, o.local)
 	for i := range list {
 		list[i] = *o
 		list[i].id = uint64(i + 1)
 		list[i].dir = filepath.Join(o.dir, fmt.Sprint("member-", i+1))
-		list[i].listen, list[i].cluster, list[i].clients = at(i), cluster[1:], clients[1:]
+		list[i].listen, list[i].cluster = at(i), cluster[1:]
 		if i > 0 {
 			list[i].listenHTTP = ""
 		}
@@ -170,12 +165,9 @@ func (o *options) configs(out io.Writer, failed chan error) (cfg raftstore.Confi
 	api = etcdapi.Config{
 		RequestSizeMax: o.requestSizeMax, ProgressInterval: o.progress,
 		ElectionTimeout: o.tick * time.Duration(o.electionTicks), Logger: logger,
-		Names: map[uint64]string{},
+		Name: o.name, ClientURLs: o.urls(),
 	}
 	if cfg.Members, err = o.members(); err != nil {
-		return cfg, api, err
-	}
-	if api.ClientURLs, err = o.clientURLs(); err != nil {
 		return cfg, api, err
 	}
 	if cfg.TLS, err = o.peerTLS(); err != nil {
@@ -185,16 +177,6 @@ func (o *options) configs(out io.Writer, failed chan error) (cfg raftstore.Confi
 		return cfg, api, err
 	}
 	api.PeerTLS = cfg.TLS != nil
-	if len(cfg.Members) == 0 && len(api.ClientURLs) == 0 {
-		scheme := "http"
-		if api.TLS != nil {
-			scheme = "https"
-		}
-		api.ClientURLs = map[uint64][]string{o.id: {scheme + "://" + o.listen}}
-	}
-	for id := range api.ClientURLs {
-		api.Names[id] = fmt.Sprint("member-", id)
-	}
 	return cfg, api, nil
 }
 
