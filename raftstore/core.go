@@ -70,10 +70,10 @@ type coreConfig struct {
 // Limits of what is in flight between members. They bound memory at a leader to
 // inflightMessages·appendSizeMax for each follower, and rather less in practice.
 const (
-	appendSizeMax    = 1 << 20
+	appendSizeMax    = 256 << 10
 	applySizeMax     = 4 << 20
 	inflightMessages = 256
-	inflightSizeMax  = 32 << 20
+	inflightSizeMax  = 4 << 20
 )
 
 func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
