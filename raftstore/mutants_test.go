@@ -125,8 +125,12 @@ func TestMutants(t *testing.T) {
 
 const survives = "SURVIVES"
 
-// simRounds are the last seeds of each round: most mutants do not live long.
-var simRounds = []uint64{40, 250, 1500}
+// simRounds are what is tried in turn, each up to a last seed: most mutants do not live
+// long.
+var simRounds = []struct {
+	tests string
+	last  uint64
+}{{"^TestSim", 40}, {"^TestSim", 200}, {"^TestSim$", 1500}}
 
 // hunt returns what finds the mutant.
 func (m mutant) hunt(t *testing.T) string {
@@ -147,12 +151,12 @@ func (m mutant) hunt(t *testing.T) string {
 	}
 	p := compileTest(t, overlay, ".", filepath.Join(dir, "sim.test"))
 	from := *simSeed
-	for _, to := range simRounds {
-		finding := p.run("-test.run=^TestSim", "-test.timeout=20m", fmt.Sprintf("-sim.seed=%d", from), fmt.Sprintf("-sim.seeds=%d", *simSeed+to-from))
+	for _, round := range simRounds {
+		finding := p.run("-test.run="+round.tests, "-test.timeout=30m", fmt.Sprintf("-sim.seed=%d", from), fmt.Sprintf("-sim.seeds=%d", *simSeed+round.last-from))
 		if finding != "" {
 			return finding
 		}
-		from = *simSeed + to
+		from = *simSeed + round.last
 	}
 	return survives
 }

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/transport"
@@ -245,12 +246,24 @@ func (r *replica) askAround() {
 	if led && !state.removed[r.id] || r.core.ticks%r.core.electionTicks != 0 {
 		return
 	}
-	for _, id := range append(state.memberIDs(), r.heirs...) {
-		if id == r.id {
-			continue
-		}
+	for _, id := range r.acquaintances() {
 		r.net.Send(id, transport.LaneControl, 0, nil)
 	}
+}
+
+// acquaintances are the others that this member could ask: those of its state, those
+// whom it was told of, and those of its configuration, which is all that a member has
+// that was removed before the first entry reached it.
+func (r *replica) acquaintances() []uint64 {
+	state := r.core.state
+	ids := append(state.memberIDs(), r.heirs...)
+	for _, m := range r.cfg.Members {
+		if !state.removed[m.ID] {
+			ids = append(ids, m.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == r.id })
 }
 
 // toldRemoved hears from another member that this one was removed, with the voters
@@ -313,11 +326,10 @@ func (r *replica) connect() {
 			r.net.RemovePeer(id)
 		}
 	}
-	if len(state.members) == 0 { // a member that joins
-		for _, m := range r.cfg.Members {
-			if m.ID != r.id {
-				r.net.SetPeer(m.ID, m.Address)
-			}
+	// Whoever joins knows nobody else; whoever was removed may find nobody else.
+	for _, m := range r.cfg.Members {
+		if _, ok := state.members[m.ID]; !ok && m.ID != r.id && !state.removed[m.ID] {
+			r.net.SetPeer(m.ID, m.Address)
 		}
 	}
 }

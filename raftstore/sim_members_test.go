@@ -143,20 +143,25 @@ func (w *world) newest() *machine {
 	return newest
 }
 
-// retireForgotten has the operator stop a member that was removed and cannot be told,
-// because everybody whom it knows was removed, too, and has ended.
+// retireForgotten has the operator stop a member that was removed and cannot find out:
+// everybody in its state, in what it was told and in its configuration was removed, too,
+// and has ended. Whomever it asks, nobody is there; only those who came later could tell
+// it, by calling at the address of a member that is none. They would have to remember
+// the addresses of all who were ever removed, for as long as nobody answers there.
+// etcd's members do not either: whoever was removed hears of it from those it asks.
 func (w *world) retireForgotten() {
 	newest := w.newest()
 	for _, n := range w.nodes {
 		if newest == nil || !newest.removed[n.id] || n.replica == nil {
 			continue
 		}
-		known := append(n.replica.core.state.memberIDs(), n.replica.heirs...)
+		known := n.replica.acquaintances()
 		reachable := slices.ContainsFunc(w.nodes, func(o *simNode) bool {
-			return o != n && !o.gone && slices.Contains(known, o.id)
+			return !o.gone && slices.Contains(known, o.id)
 		})
 		if !reachable {
 			w.tell("member %d is removed and knows nobody who is left", n.id)
+			w.counts["forgotten"]++
 			n.gone = true
 			n.crash(false)
 		}
