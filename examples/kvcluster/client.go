@@ -67,12 +67,41 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	return answer{}, fmt.Errorf("%w: %s", errUnknown, a.Error)
 }
 
+// write is a write of a client's.
+type write struct {
+	method     string // PUT or DELETE
+	key, value string
+	// old is the value that a swap wants to find.
+	swap bool
+	old  string
+	// session and sequence, if above 0, make it safe to repeat.
+	session uint64
+	// sequence is the number of the write in its session.
+	sequence int64
+	lease    int64
+}
+
+func (c *client) write(ctx context.Context, w write) (answer, error) {
+	query := url.Values{"key": {w.key}}
+	if w.swap {
+		query.Set("if", w.old)
+	}
+	if w.session != 0 {
+		query.Set("session", strconv.FormatUint(w.session, 10))
+		query.Set("sequence", strconv.FormatInt(w.sequence, 10))
+	}
+	if w.lease != 0 {
+		query.Set("lease", strconv.FormatInt(w.lease, 10))
+	}
+	return c.do(ctx, w.method, "/kv", query, w.value)
+}
+
 func (c *client) put(ctx context.Context, key, value string) (answer, error) {
-	return c.do(ctx, "PUT", "/kv", url.Values{"key": {key}}, value)
+	return c.write(ctx, write{method: "PUT", key: key, value: value})
 }
 
 func (c *client) swap(ctx context.Context, key, old, value string) (answer, error) {
-	return c.do(ctx, "PUT", "/kv", url.Values{"key": {key}, "if": {old}}, value)
+	return c.write(ctx, write{method: "PUT", key: key, value: value, swap: true, old: old})
 }
 
 func (c *client) get(ctx context.Context, key string) (answer, error) {
@@ -80,7 +109,19 @@ func (c *client) get(ctx context.Context, key string) (answer, error) {
 }
 
 func (c *client) delete(ctx context.Context, key string) (answer, error) {
-	return c.do(ctx, "DELETE", "/kv", url.Values{"key": {key}}, "")
+	return c.write(ctx, write{method: "DELETE", key: key})
+}
+
+func (c *client) openSession(ctx context.Context) (answer, error) {
+	return c.do(ctx, "POST", "/session", nil, "")
+}
+
+func (c *client) grant(ctx context.Context, ttlSeconds int64) (answer, error) {
+	return c.do(ctx, "POST", "/lease", url.Values{"ttl": {strconv.FormatInt(ttlSeconds, 10)}}, "")
+}
+
+func (c *client) keepAlive(ctx context.Context, lease int64) (answer, error) {
+	return c.do(ctx, "PUT", "/lease", url.Values{"lease": {strconv.FormatInt(lease, 10)}}, "")
 }
 
 func (c *client) status(ctx context.Context) (answer, error) {

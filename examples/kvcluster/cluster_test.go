@@ -90,6 +90,7 @@ func (tr *trial) settle() {
 	h.progress(t, 50)
 	tr.stopWorking()
 	h.clients.Wait()
+	h.holdingsEnd(t)
 	ctx := testContext(t)
 	require.NoError(t, await(ctx, func() error { return ps.alike(ctx) }))
 	final, err := ps.all[0].client.status(ctx)
@@ -106,7 +107,8 @@ func (tr *trial) settle() {
 	for _, op := range h.ops {
 		counts[op.outcome]++
 	}
-	t.Logf("%d requests done, %d not done, %d unknown; %d revisions", counts[done], counts[notDone], counts[unknown], len(h.changes))
+	t.Logf("%d requests done, %d not done, %d unknown, %d repetitions in sessions; %d revisions; %d watches went on elsewhere or later; %d leases have ended, none early",
+		counts[done], counts[notDone], counts[unknown], h.repeated.Load(), len(h.changes), h.reopened.Load(), len(h.holdings))
 }
 
 func TestShow(t *testing.T) {

@@ -21,6 +21,12 @@
 //	PUT    /kv?key=K          body: value   revision
 //	PUT    /kv?key=K&if=V     body: value   swapped, revision: only where the value is V
 //	DELETE /kv?key=K                        revision
+//	POST   /session                         session
+//	    …&session=S&sequence=N              with PUT and DELETE: done once, however often
+//	                                        it is asked for, with the same answer
+//	POST   /lease?ttl=SECONDS               lease, ttl
+//	PUT    /lease?lease=L                   ttl: alive for so long again; none: it is gone
+//	    …&lease=L                           with PUT: the key goes with the lease
 //	GET    /watch?from=REVISION             a line for each event, for ever
 //	GET    /status                          the member's view of the cluster
 //
@@ -35,6 +41,6 @@
 //
 // # Reading order
 //
-// main.go, member.go, client.go, process.go, show.go, logs.go; the tests: history_test.go,
-// cluster_test.go, kill_test.go, netns_linux_test.go.
+// main.go, member.go, binding.go, client.go, process.go, show.go, logs.go; the tests: history_test.go,
+// holding_test.go, cluster_test.go, kill_test.go, netns_linux_test.go, clock_linux_test.go.
 package main

@@ -23,6 +23,8 @@ type operation struct {
 	key        string
 	value, old string // of the request
 	member     uint64
+	session    uint64
+	sequence   int64
 	call       int64 // nanoseconds since the start
 	end        int64
 	outcome    outcome
@@ -46,17 +48,23 @@ type history struct {
 	acks  atomic.Int64
 	// clients are those that work.
 	clients sync.WaitGroup
+	// repeated counts the requests of sessions that were asked for again, reopened the
+	// watches that went on somewhere.
+	repeated, reopened atomic.Int64
 
 	mu  sync.Mutex
 	ops []operation
 	// changes by revision, as the first watch has got them.
 	changes map[int64]change
-	reached map[uint64]int64 // by the watch of each member
+	reached map[uint64]int64 // by each watch
 	faults  []error
+	// holdings are the keys that go with a lease, gone when their deletion was seen first.
+	holdings []*holding
+	gone     map[string]int64
 }
 
 func newHistory(ps *processes) *history {
-	return &history{ps: ps, begun: time.Now(), changes: map[int64]change{}, reached: map[uint64]int64{}}
+	return &history{ps: ps, begun: time.Now(), changes: map[int64]change{}, reached: map[uint64]int64{}, gone: map[string]int64{}}
 }
 
 func (h *history) now() int64 { return time.Since(h.begun).Nanoseconds() }
@@ -75,6 +83,7 @@ func (h *history) run(working, watching context.Context) (wait func()) {
 		for c := range clientsEach {
 			h.clients.Go(func() { h.work(working, p, c) })
 		}
+		h.clients.Go(func() { h.hold(working, p) })
 		watches.Go(func() { h.follow(watching, p) })
 	}
 	return func() {
@@ -83,10 +92,15 @@ func (h *history) run(working, watching context.Context) (wait func()) {
 	}
 }
 
-// work is the life of a client of one member.
+// work is the life of a client of one member. The first client of each has a session, and
+// repeats its writes, here and there, until it knows that they are done.
 func (h *history) work(ctx context.Context, p *process, number int) {
 	rng := rand.New(rand.NewPCG(p.id, uint64(number)))
 	seen := map[string]string{}
+	session := uint64(0)
+	if number == 0 {
+		session = h.openSession(ctx, p)
+	}
 	for i := 0; ctx.Err() == nil; i++ {
 		op := operation{
 			kind: []string{"put", "put", "get", "get", "swap", "swap", "delete"}[rng.IntN(7)],
@@ -99,7 +113,10 @@ func (h *history) work(ctx context.Context, p *process, number int) {
 		if len(seen) > 2*keysEach {
 			clear(seen)
 		}
-		h.perform(p.client, &op)
+		if session != 0 && op.kind != "get" {
+			op.session, op.sequence = session, int64(i)+1
+		}
+		h.perform(ctx, p.client, &op)
 		switch {
 		case op.outcome == done && op.kind == "get":
 			seen[op.key] = op.found.Value
@@ -114,27 +131,35 @@ func (h *history) work(ctx context.Context, p *process, number int) {
 	}
 }
 
-func (h *history) perform(c *client, op *operation) {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
-	defer cancel()
-	var err error
+// openSession opens a session, however long it takes: those whose answers are lost do
+// no harm.
+func (h *history) openSession(ctx context.Context, p *process) uint64 {
+	for ctx.Err() == nil {
+		attempt, cancel := context.WithTimeout(ctx, opTimeout)
+		a, err := p.client.openSession(attempt)
+		cancel()
+		if err == nil {
+			return a.Session
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return 0
+}
+
+func (h *history) perform(working context.Context, c *client, op *operation) {
 	op.call = h.now()
-	switch op.kind {
-	case "put":
-		op.found, err = c.put(ctx, op.key, op.value)
-	case "get":
-		op.found, err = c.get(ctx, op.key)
-	case "swap":
-		op.found, err = c.swap(ctx, op.key, op.old, op.value)
-	case "delete":
-		op.found, err = c.delete(ctx, op.key)
+	err := op.ask(c)
+	for tries := 1; op.session != 0 && err != nil && working.Err() == nil; tries++ {
+		time.Sleep(20 * time.Millisecond)
+		h.repeated.Add(1)
+		err = op.ask(h.ps.all[tries%len(h.ps.all)].client)
 	}
 	op.end = h.now()
 	switch {
 	case err == nil:
 		op.outcome = done
 		h.acks.Add(1)
-	case errors.Is(err, errNotDone):
+	case errors.Is(err, errNotDone) && op.session == 0:
 		op.outcome = notDone
 	default:
 		op.outcome = unknown
@@ -148,26 +173,52 @@ func (h *history) perform(c *client, op *operation) {
 	}
 }
 
-// follow watches everything at one member and goes on where it was whenever the
-// member comes back.
+// ask makes a request once.
+func (op *operation) ask(c *client) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	w := write{method: "PUT", key: op.key, value: op.value, session: op.session, sequence: op.sequence}
+	switch op.kind {
+	case "get":
+		op.found, err = c.get(ctx, op.key)
+		return err
+	case "swap":
+		w.swap, w.old = true, op.old
+	case "delete":
+		w.method, w.value = "DELETE", ""
+	}
+	op.found, err = c.write(ctx, w)
+	return err
+}
+
+// follow watches everything, at first at one member. When that breaks off it goes on
+// where it was: there, or at another one.
 func (h *history) follow(ctx context.Context, p *process) {
-	last := int64(1)
+	rng := rand.New(rand.NewPCG(p.id, 77))
+	id, last := p.id, int64(1)
 	for ctx.Err() == nil {
 		_ = p.client.watch(ctx, last+1, func(ch change) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if ch.Revision != last+1 { // each write here makes a revision of its own
-				h.faults = append(h.faults, fmt.Errorf("watch at member %d: revision %d follows %d", p.id, ch.Revision, last))
+				h.faults = append(h.faults, fmt.Errorf("watch %d at member %d: revision %d follows %d", id, p.id, ch.Revision, last))
 			}
 			if known, ok := h.changes[ch.Revision]; ok && known != ch {
-				h.faults = append(h.faults, fmt.Errorf("watch at member %d: %+v, another one had %+v", p.id, ch, known))
+				h.faults = append(h.faults, fmt.Errorf("watch %d at member %d: %+v, another one had %+v", id, p.id, ch, known))
 			}
 			h.changes[ch.Revision] = ch
+			if _, ok := h.gone[ch.Key]; ch.Deleted && !ok {
+				h.gone[ch.Key] = h.now()
+			}
 			last = ch.Revision
-			h.reached[p.id] = last
+			h.reached[id] = last
 			return nil
 		}) // it breaks off when the member does
+		h.reopened.Add(1)
 		time.Sleep(20 * time.Millisecond)
+		if rng.IntN(2) == 0 {
+			p = h.ps.all[rng.IntN(len(h.ps.all))]
+		}
 	}
 }
 
@@ -187,7 +238,7 @@ func (h *history) watchesReach(t *testing.T, revision int64) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for _, p := range h.ps.all {
-			if h.reached[p.id] != revision {
+			if h.reached[p.id] < revision {
 				return false
 			}
 		}
@@ -202,6 +253,7 @@ func (h *history) check(t *testing.T) {
 	defer h.mu.Unlock()
 	require.Empty(t, h.faults)
 	h.checkValues(t)
+	h.checkHoldings(t)
 	require.NoError(t, checkRevisions(h.ops, h.changes))
 	require.NoError(t, checkLinearizable(h.ops))
 }

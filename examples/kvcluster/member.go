@@ -112,6 +112,9 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /kv", s.answering(s.get))
 	mux.HandleFunc("PUT /kv", s.answering(s.put))
 	mux.HandleFunc("DELETE /kv", s.answering(s.delete))
+	mux.HandleFunc("POST /session", s.answering(s.openSession))
+	mux.HandleFunc("POST /lease", s.answering(s.grant))
+	mux.HandleFunc("PUT /lease", s.answering(s.keepAlive))
 	mux.HandleFunc("GET /status", s.answering(s.status))
 	mux.HandleFunc("GET /watch", s.watch)
 	return mux
@@ -124,6 +127,9 @@ type answer struct {
 	ModRevision int64  `json:"modRevision,omitempty"` // 0: there is no such key
 	Swapped     bool   `json:"swapped,omitempty"`
 	Deleted     int64  `json:"deleted,omitempty"`
+	Session     uint64 `json:"session,omitempty"`
+	Lease       int64  `json:"lease,omitempty"`
+	TTL         int64  `json:"ttl,omitempty"` // 0: there is no such lease
 	Error       string `json:"error,omitempty"`
 
 	MemberID  uint64 `json:"memberID,omitempty"`
@@ -213,14 +219,31 @@ func (s *server) put(ctx context.Context, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	lease, err := numberOf(r, "lease")
+	if err != nil {
+		return answer{}, err
+	}
+	once, err := s.attempt(r)
+	if err != nil {
+		return answer{}, err
+	}
+	write := raftstore.PutRequest{Key: key, Value: []byte(value), Lease: lease}
 	if !r.URL.Query().Has("if") {
-		res, err := s.store.Put(ctx, raftstore.PutRequest{Key: key, Value: []byte(value)})
+		put := s.store.Put
+		if once != nil {
+			put = once.Put
+		}
+		res, err := put(ctx, write)
 		return answer{Revision: res.Revision}, err
 	}
+	txn := s.store.Txn
+	if once != nil {
+		txn = once.Txn
+	}
 	old := []byte(r.URL.Query().Get("if"))
-	res, err := s.store.Txn(ctx, raftstore.Txn{
+	res, err := txn(ctx, raftstore.Txn{
 		If:   []raftstore.Compare{{Target: raftstore.CompareValue, Operator: raftstore.Equal, Key: key, Value: old}},
-		Then: []raftstore.Op{{Put: &raftstore.PutRequest{Key: key, Value: []byte(value)}}},
+		Then: []raftstore.Op{{Put: &write}},
 	})
 	return answer{Revision: res.Revision, Swapped: res.Succeeded}, err
 }
@@ -230,7 +253,15 @@ func (s *server) delete(ctx context.Context, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	res, err := s.store.DeleteRange(ctx, raftstore.DeleteRequest{Key: key})
+	once, err := s.attempt(r)
+	if err != nil {
+		return answer{}, err
+	}
+	remove := s.store.DeleteRange
+	if once != nil {
+		remove = once.DeleteRange
+	}
+	res, err := remove(ctx, raftstore.DeleteRequest{Key: key})
 	return answer{Revision: res.Revision, Deleted: res.Deleted}, err
 }
 
