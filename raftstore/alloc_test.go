@@ -3,6 +3,7 @@ package raftstore
 import (
 	"testing"
 
+	"github.com/orchcore/orchcore/raftstore/mvcc"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,6 +42,20 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 			t.Fatal("refused")
 		}
 	}), "admitting an entry")
+}
+
+func TestLargeTransactionsAreDecodedInPlace(t *testing.T) {
+	m := newMachine([]Member{{ID: 1}})
+	var txn Txn
+	for i := range 100 {
+		txn.Then = append(txn.Then, Op{Put: &PutRequest{Key: []byte{'k', byte(i)}, Value: make([]byte, 256)}})
+	}
+	body := appendTxn(nil, &txn)
+	require.NoError(t, mvcc.Validate(&txn, mvcc.Limits{}))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = mvcc.Validate(&txn, mvcc.Limits{}) }))
+	var out result
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { m.execute(commandTxn, body, &out) }), 3.0, "the results")
+	require.NoError(t, out.err)
 }
 
 func TestRequestsAreReused(t *testing.T) {

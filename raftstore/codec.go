@@ -13,6 +13,8 @@ var errMalformed = errors.New("malformed bytes")
 type reader struct {
 	b   []byte
 	bad bool
+	// slab, if set, is where the parts of transactions are decoded to.
+	slab *txnSlab
 }
 
 func (r *reader) byte() byte {

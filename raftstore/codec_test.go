@@ -68,11 +68,15 @@ func randomTxn(rng *rand.Rand, depth int) *Txn {
 }
 
 func TestCommandsSurviveTheCodec(t *testing.T) {
+	var slab txnSlab
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 5000 {
 		txn := randomTxn(rng, 3)
 		r := reader{b: appendTxn(nil, txn)}
 		require.Equal(t, *txn, r.txn(0))
+		slabbed := reader{b: appendTxn(nil, txn), slab: &slab}
+		require.Equal(t, *txn, slabbed.txn(0))
+		slab.reset()
 		require.NoError(t, r.end(commandTxn))
 
 		p := randomPut(rng)

@@ -224,11 +224,11 @@ func (r *reader) ops(depth int) []Op {
 	if n == 0 {
 		return nil
 	}
-	ops := make([]Op, n)
+	ops := r.slab.newOps(n)
 	for i := range ops {
 		switch r.byte() {
 		case opPut:
-			ops[i].Put = new(r.put())
+			ops[i].Put = r.slab.newPut(r.put())
 		case opDelete:
 			ops[i].Delete = new(r.delete())
 		case opRange:
@@ -243,4 +243,46 @@ func (r *reader) ops(depth int) []Op {
 		}
 	}
 	return ops
+}
+
+// txnSlab is memory for the operations of one decoded transaction after the other: what
+// was decoded before reset is not valid behind it. Puts and lists of operations come
+// from it, which is nearly all that large transactions have. A nil slab allocates.
+type txnSlab struct {
+	ops  []Op
+	puts []PutRequest
+}
+
+// slabKeepMax is how many operations a slab holds.
+const slabKeepMax = 1024
+
+func (s *txnSlab) reset() {
+	clear(s.ops) // lets go of what they refer to
+	clear(s.puts)
+	s.ops, s.puts = s.ops[:0], s.puts[:0]
+}
+
+func (s *txnSlab) newOps(n int) []Op {
+	if s == nil || len(s.ops)+n > slabKeepMax {
+		return make([]Op, n)
+	}
+	from := len(s.ops)
+	if from+n > cap(s.ops) {
+		s.ops, from = make([]Op, 0, max(2*cap(s.ops), n)), 0
+	}
+	s.ops = s.ops[:from+n]
+	return s.ops[from : from+n : from+n]
+}
+
+func (s *txnSlab) newPut(p PutRequest) *PutRequest {
+	if s == nil || len(s.puts) == slabKeepMax {
+		out := new(PutRequest) // only here: &p would be on the heap in any case
+		*out = p
+		return out
+	}
+	if len(s.puts) == cap(s.puts) {
+		s.puts = make([]PutRequest, 0, max(2*cap(s.puts), 16))
+	}
+	s.puts = append(s.puts, p)
+	return &s.puts[len(s.puts)-1]
 }

@@ -35,8 +35,10 @@ type core struct {
 	hardTerm uint64
 
 	writes writeQueue
-	reads  readQueue
-	lease  leaderLease
+	// scratch is where the leader encodes what it proposes.
+	scratch []byte
+	reads   readQueue
+	lease   leaderLease
 
 	fx effects
 	// fault is why this replica must not go on.

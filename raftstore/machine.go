@@ -38,6 +38,8 @@ type machine struct {
 	// is told of what was done to leases.
 	entryTerm    uint64
 	leaseChanged func(id int64, kind commandKind)
+	// slab is scratch of execute.
+	slab txnSlab
 }
 
 // origin is what the state knows about the entries of one member.
@@ -134,7 +136,8 @@ type result struct {
 // execute runs one command. An error of the data model is a result; a body that
 // cannot be decoded is one, too, the same on every member.
 func (m *machine) execute(kind commandKind, body []byte, out *result) {
-	r := reader{b: body}
+	r := reader{b: body, slab: &m.slab}
+	defer m.slab.reset()
 	switch kind {
 	case commandPut:
 		p := r.put()

@@ -31,9 +31,12 @@ type request struct {
 // batch is one proposed entry of this member whose fate is open.
 type batch struct {
 	sequence uint64
-	entry    []byte
-	requests []*request
-	finished bool
+	// floor is that of the queue when the batch was packed, sizeBytes the room that its
+	// entry needs.
+	floor     uint64
+	sizeBytes int
+	requests  []*request
+	finished  bool
 	// term is that of this member's own leadership under which the entry was put into
 	// its log, 0 when it was sent to another member or may have been refused.
 	term uint64
@@ -141,12 +144,31 @@ func (c *core) pack() (b *batch, taken int) {
 	if len(b.requests) == 0 {
 		return nil, taken
 	}
-	h := entryHeader{origin: c.id, boot: c.boot, sequence: b.sequence, floor: w.floor(), count: len(b.requests)}
-	b.entry = h.append(make([]byte, 0, size+40))
-	for _, r := range b.requests {
-		b.entry = appendCommand(b.entry, r.kind, r.body)
-	}
+	b.floor, b.sizeBytes = w.floor(), size+40
 	return b, taken
+}
+
+// appendBatch encodes a batch: the same at each proposal.
+func (c *core) appendBatch(dst []byte, b *batch) []byte {
+	h := entryHeader{origin: c.id, boot: c.boot, sequence: b.sequence, floor: b.floor, count: len(b.requests)}
+	dst = h.append(dst)
+	for _, r := range b.requests {
+		dst = appendCommand(dst, r.kind, r.body)
+	}
+	return dst
+}
+
+// scratchKeepMax is the largest buffer that is kept for the next proposal, in bytes.
+const scratchKeepMax = 2 * packSizeMax
+
+// proposal encodes a batch for Raft. A leader's Raft copies what it appends, so that one
+// buffer does for all proposals; anybody else's holds what it forwards.
+func (c *core) proposal(b *batch) []byte {
+	if c.raw.BasicStatus().RaftState != raft.StateLeader || b.sizeBytes > scratchKeepMax {
+		return c.appendBatch(make([]byte, 0, b.sizeBytes), b)
+	}
+	c.scratch = c.appendBatch(c.scratch[:0], b)
+	return c.scratch
 }
 
 // membership reports whether the batch is a change of the members, which has an
@@ -156,10 +178,10 @@ func (b *batch) membership() bool { return b.requests[0].kind == commandMembers 
 // send proposes an entry to Raft, which appends or forwards it. False means that
 // it did neither.
 func (c *core) send(b *batch) bool {
-	e := &pb.Entry{Data: b.entry}
+	e := &pb.Entry{Data: c.proposal(b)}
 	if b.membership() {
 		r := reader{b: b.requests[0].body}
-		cc := confChange(r.changes(), b.entry)
+		cc := confChange(r.changes(), e.Data)
 		data, err := proto.Marshal(cc)
 		if err != nil {
 			return false

@@ -233,7 +233,11 @@ func (x *executor) txn(t *Txn) (TxnResult, error) {
 	if len(ops) > 0 {
 		result.Results = make([]OpResult, len(ops))
 	}
+	puts := make([]PutResult, countPuts(ops))
 	for i := range ops {
+		if ops[i].Put != nil {
+			result.Results[i].Put, puts = &puts[0], puts[1:]
+		}
 		if err := x.op(&ops[i], &result.Results[i]); err != nil {
 			return result, inField(err, branchName(result.Succeeded), i)
 		}
@@ -241,15 +245,25 @@ func (x *executor) txn(t *Txn) (TxnResult, error) {
 	return result, nil
 }
 
-func (x *executor) op(op *Op, result *OpResult) error {
+// countPuts is how many results of puts a branch needs, which are allocated together.
+func countPuts(ops []Op) (n int) {
+	for i := range ops {
+		if ops[i].Put != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// op runs one operation. There is room for the result of a put.
+func (x *executor) op(op *Op, result *OpResult) (err error) {
 	switch {
 	case op.Range != nil:
 		r, err := x.v.rangeAt(op.Range, x.current())
 		result.Range = &r
 		return err
 	case op.Put != nil:
-		r, err := x.put(op.Put)
-		result.Put = &r
+		*result.Put, err = x.put(op.Put)
 		return err
 	case op.Delete != nil:
 		r := x.deleteRange(op.Delete)

@@ -1,6 +1,7 @@
 package mvcc
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 
@@ -42,6 +43,28 @@ func checkOverlap(ops []Op) (writes, error) {
 		}
 	}
 	return w, nil
+}
+
+// apart reports, for the usual branch, what checkOverlap would find out with a map:
+// that nothing in it can overlap. It has no nested transactions, and either deletes
+// nothing and puts keys in ascending order, or only deletes.
+func apart(ops []Op) bool {
+	var previous []byte
+	deletes := false
+	for i := range ops {
+		switch op := &ops[i]; {
+		case op.Txn != nil || op.Put != nil && (deletes || bytes.Compare(op.Put.Key, previous) <= 0):
+			return false
+		case op.Put != nil:
+			previous = op.Put.Key
+		case op.Delete != nil:
+			if previous != nil {
+				return false
+			}
+			deletes = true
+		}
+	}
+	return true
 }
 
 // addNested adds what either branch of a nested transaction may write. The two

@@ -44,11 +44,13 @@ func Validate(t *Txn, l Limits) error {
 	if err := checkTxn(t, l.maxTxnOps(), maxTxnDepth); err != nil {
 		return err
 	}
-	if _, err := checkOverlap(t.Then); err != nil {
-		return err
-	}
-	if _, err := checkOverlap(t.Else); err != nil {
-		return err
+	for _, ops := range [...][]Op{t.Then, t.Else} {
+		if apart(ops) {
+			continue
+		}
+		if _, err := checkOverlap(ops); err != nil {
+			return err
+		}
 	}
 	return checkBytes(t.bytes(), l)
 }
