@@ -137,8 +137,7 @@ func (v *view) compare(c *Compare, ver version) bool {
 	order := 0
 	switch c.Target {
 	case CompareValue:
-		_, value := v.dir.entry(ver.entry)
-		order = bytes.Compare(value, c.Value)
+		order = bytes.Compare(v.dir.value(&ver), c.Value)
 	case CompareVersion:
 		order = cmp.Compare(ver.version, c.Number)
 	case CompareCreateRevision:
@@ -286,7 +285,7 @@ func (x *executor) put(r *PutRequest) (PutResult, error) {
 			return PutResult{}, keyNotFound(r.Key)
 		}
 		if r.IgnoreValue {
-			_, value = v.dir.entry(previous.entry)
+			value = v.dir.value(&previous)
 		}
 		if r.IgnoreLease {
 			lease = previous.lease
@@ -294,10 +293,10 @@ func (x *executor) put(r *PutRequest) (PutResult, error) {
 	}
 	result := PutResult{Revision: v.revision + 1}
 	if r.PrevKV && exists {
-		kv := v.keyValue(previous)
+		kv := v.keyValue(&previous)
 		result.PrevKV = &kv
 	}
-	change := record{main: v.revision + 1, create: v.revision + 1, version: 1, lease: lease}
+	change := version{mod: v.revision + 1, create: v.revision + 1, version: 1, lease: lease}
 	if exists {
 		change.create, change.version = previous.create, previous.version+1
 	}
@@ -316,7 +315,7 @@ func (x *executor) deleteRange(r *DeleteRequest) DeleteResult {
 	if r.PrevKV && len(doomed) > 0 {
 		result.PrevKVs = make([]KeyValue, len(doomed))
 		for i, ver := range doomed {
-			result.PrevKVs[i] = x.v.keyValue(ver)
+			result.PrevKVs[i] = x.v.keyValue(&ver)
 		}
 	}
 	for _, ver := range doomed {

@@ -1,23 +1,17 @@
 package mvcc
 
-import "encoding/binary"
-
 // The arena keeps keys and values as bytes in large chunks, so that the
 // garbage collector sees one object for thousands of pairs:
 //
 //	chunk   ┌───────┬───────┬────────────┬───────┬ ─ ─ ─ ─ ┐
 //	        │ entry │ entry │   entry    │ entry │  unused
 //	        └───────┴───────┴────────────┴───────┴ ─ ─ ─ ─ ┘
-//	entry   ┌───────────┬─────────────┬─────┬───────┐
-//	        │ u32 key n │ u32 value m │ key │ value │
-//	        └───────────┴─────────────┴─────┴───────┘
 //
-// An entry is written once and never changed. A chunk is dropped from the
+// version.go says what an entry is. A chunk is dropped from the
 // directory when nothing in it is live; whoever still holds an older directory
 // (a snapshot, a returned value) keeps it from the collector.
 
 const (
-	entryHeaderBytes  = 8
 	chunkBytesMin     = 32 << 10
 	chunkBytesMax     = 1 << 20
 	maxEntryPartBytes = 1<<31 - 1
@@ -37,22 +31,6 @@ func (r ref) offset() int { return int(uint32(r)) }
 // directory maps chunk numbers to chunks. A directory is immutable: changing
 // it means replacing it, which happens about once per megabyte written.
 type directory [][]byte
-
-// key returns the key of an entry.
-func (d directory) key(r ref) []byte {
-	b := d[r>>32][uint32(r):]
-	n := binary.LittleEndian.Uint32(b)
-	return b[entryHeaderBytes : entryHeaderBytes+n : entryHeaderBytes+n]
-}
-
-// entry returns the key and the value of an entry.
-func (d directory) entry(r ref) (key, value []byte) {
-	b := d[r>>32][uint32(r):]
-	n := binary.LittleEndian.Uint32(b)
-	m := binary.LittleEndian.Uint32(b[4:])
-	b = b[entryHeaderBytes:]
-	return b[:n:n], b[n : n+m : n+m]
-}
 
 // chunkUse is what the writer knows about a chunk.
 type chunkUse struct {
@@ -78,19 +56,16 @@ func newArena() arena {
 	return arena{dir: make(directory, 1), use: make([]chunkUse, 1)}
 }
 
-// append writes an entry that revision needs.
-func (a *arena) append(key, value []byte, revision int64) ref {
-	n := entryHeaderBytes + len(key) + len(value)
-	if a.tail == 0 || a.use[a.tail].used+n > len(a.dir[a.tail]) {
+// append writes the entry of a version. Those of records in the history count with their
+// revision; what only the index needs has revision 0.
+func (a *arena) append(key, value []byte, ver *version, revision int64) ref {
+	if n := entryBytesMax(key, value); a.tail == 0 || a.use[a.tail].used+n > len(a.dir[a.tail]) {
 		a.grow(n)
 	}
 	use := &a.use[a.tail]
-	b := a.dir[a.tail][use.used:]
-	binary.LittleEndian.PutUint32(b, uint32(len(key)))
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(value)))
-	copy(b[entryHeaderBytes:], key)
-	copy(b[entryHeaderBytes+len(key):], value)
 	r := makeRef(a.tail, use.used)
+	b := a.dir[a.tail][use.used:]
+	n := len(appendEntry(b[:0], key, value, ver))
 	use.used += n
 	use.live += n
 	use.newest = max(use.newest, revision)
@@ -137,12 +112,7 @@ func (a *arena) setChunk(chunk int, b []byte) {
 
 // release notes that an entry is needed no more.
 func (a *arena) release(r ref) {
-	n := a.entryBytes(r)
+	n := a.dir.entryBytes(r)
 	a.use[r.chunk()].live -= n
 	a.liveBytes -= n
-}
-
-func (a *arena) entryBytes(r ref) int {
-	b := a.dir[r.chunk()][r.offset():]
-	return entryHeaderBytes + int(binary.LittleEndian.Uint32(b)) + int(binary.LittleEndian.Uint32(b[4:]))
 }

@@ -90,13 +90,13 @@ func (s *Store) reclaimSome(steps int) (more bool) {
 func (s *Store) retireRecords(steps int) int {
 	h := &s.live.history
 	p := h.start
-	for ; steps > 0 && p < s.applied && h.at(p).main < s.live.floor; p++ {
-		s.retire(p, h.at(p))
+	for ; steps > 0 && p < s.applied && s.live.mod(p) < s.live.floor; p++ {
+		s.retire(p)
 		h.start = p + 1
 		steps--
 	}
 	h.dropBefore(p)
-	for p = max(p, s.reclaim.shaded); steps > 0 && p < s.applied && h.at(p).main == s.live.floor; p++ {
+	for p = max(p, s.reclaim.shaded); steps > 0 && p < s.applied && s.live.mod(p) == s.live.floor; p++ {
 		s.shade(h.at(p))
 		s.reclaim.shaded = p + 1
 		steps--
@@ -105,7 +105,7 @@ func (s *Store) retireRecords(steps int) int {
 	return steps
 }
 
-// shade lets go of the bytes of a base that a record of the floor has replaced.
+// shade lets go of the value of a base that a record of the floor has replaced.
 func (s *Store) shade(r *record) {
 	if r.prev >= s.live.history.start {
 		return
@@ -113,37 +113,41 @@ func (s *Store) shade(r *record) {
 	key := s.live.dir.key(r.entry)
 	at := s.index.root.get(s.live.dir, key)
 	it := *at.item()
-	if it.key == r.entry {
-		return // there is no base, only a name
+	base, ok := s.live.baseOf(&it)
+	if !ok || len(s.live.dir.value(&base)) == 0 {
+		return
 	}
 	s.arena.release(it.key)
-	it.key = r.entry
+	it.key = s.arena.append(key, nil, &base, 0)
+	s.live.dir = s.arena.dir
 	s.index.replace(s.live.dir, key, at, it)
 }
 
 // retire makes one record the base of its key. The entry that held the key's
 // name so far, if another, is needed no more.
-func (s *Store) retire(position uint64, r *record) {
-	key := s.live.dir.key(r.entry)
+func (s *Store) retire(position uint64) {
+	entry := s.live.history.at(position).entry
+	put := s.live.dir.version(entry).create != 0
+	key := s.live.dir.key(entry)
 	at := s.index.root.get(s.live.dir, key)
 	it := *at.item()
 	held := it.key
-	it.key = r.entry
-	it.create, it.version, it.lease = r.create, r.version, r.lease
-	it.mod = r.main
+	it.key = entry
 	newest := it.newest() == position
 	if newest {
-		it.head = makeHead(0, r.create != 0)
+		it.head = makeHead(0, headIf(headLive|headBase, put))
+	} else {
+		it.head = makeHead(it.newest(), headIf(headLive, it.live() != 0)|headIf(headBase, put))
 	}
-	if newest && r.create == 0 {
+	if newest && !put {
 		s.index.remove(s.live.dir, key)
-		s.arena.release(r.entry)
+		s.arena.release(entry)
 	} else {
 		// A tombstone that a later put follows keeps its entry until that
 		// put is retired: the index needs the name.
 		s.index.replace(s.live.dir, key, at, it)
 	}
-	if held != r.entry {
+	if held != entry {
 		s.arena.release(held)
 	}
 }
@@ -152,7 +156,7 @@ func (s *Store) retire(position uint64, r *record) {
 func (s *Store) sparseChunks() []int {
 	oldest := s.live.revision + 1 // of the records in the history
 	if h := &s.live.history; h.start < h.end {
-		oldest = h.at(h.start).main
+		oldest = s.live.mod(h.start)
 	}
 	var sparse []int
 	for c := range s.arena.use {
@@ -171,7 +175,7 @@ func (s *Store) emptyChunk(steps int) int {
 	chunk := s.reclaim.chunks[last]
 	for steps > 0 && s.reclaim.offset < s.arena.use[chunk].used {
 		r := makeRef(chunk, s.reclaim.offset)
-		s.reclaim.offset += s.arena.entryBytes(r)
+		s.reclaim.offset += s.arena.dir.entryBytes(r)
 		steps--
 		s.moveEntry(r)
 	}
@@ -188,12 +192,13 @@ func (s *Store) emptyChunk(steps int) int {
 // see sparseChunks.
 func (s *Store) moveEntry(r ref) {
 	key, value := s.live.dir.entry(r)
+	ver := s.live.dir.version(r)
 	at := s.index.root.get(s.live.dir, key)
 	if at.item() == nil || at.item().key != r {
 		return
 	}
 	moved := *at.item()
-	moved.key = s.arena.append(key, value, 0)
+	moved.key = s.arena.append(key, value, &ver, 0)
 	s.live.dir = s.arena.dir
 	s.index.replace(s.live.dir, key, at, moved)
 	s.live.root = s.index.root

@@ -45,12 +45,15 @@
 // # Data layout
 //
 //	index (B-tree, copy on write)      history (blocks of records)
-//	 item  key · head ───────────────►  record  revision · create · version ·
-//	       base: create · mod ·                 lease · entry · prev ──► older
-//	       version · lease                      │
+//	 item  key · head ───────────────►  record  entry · prev ──► older
 //	        │                                   │
 //	        ▼         arena (1 MiB chunks)      ▼
-//	        └──────►  | key value | key value | key value | …
+//	        └──────►  | entry | entry | entry | entry | …
+//	                  entry: key · revisions · version · lease · value
+//
+// What a version is stands in its entry, beside the pair, in a few bytes: a key takes
+// 16 bytes in the index and 8 for finding it, a change 16 in the history. The first
+// version of a key that is the newest is found without the history.
 //
 // Items and records hold numbers, no pointers: the garbage collector sees a
 // few objects per thousand keys. Watchers read the same history; none has a
@@ -121,7 +124,7 @@
 //
 // # Reading order
 //
-// types.go and errors.go; view.go (reading), history.go, node.go, tree.go, arena.go (what
+// types.go and errors.go; view.go (reading), version.go, history.go, node.go, tree.go, arena.go (what
 // is read); store.go and apply.go (writing), validate.go and overlap.go (what is
 // let in); range.go; watch.go and watchindex.go; compact.go; lease.go;
 // snapshot.go, image.go and load.go; hash.go; stats.go. model_test.go is the definition

@@ -47,8 +47,8 @@ func hashBytes(h uint64, b []byte) uint64 {
 }
 
 // hashChange is the step for one change of one key.
-func hashChange(h uint64, r *record, key, value []byte) uint64 {
-	h = hashNumbers(h, uint64(r.main), uint64(r.create), uint64(r.version))
-	h = hashNumbers(h, uint64(r.lease), 0, 0)
+func hashChange(h uint64, ver *version, key, value []byte) uint64 {
+	h = hashNumbers(h, uint64(ver.mod), uint64(ver.create), uint64(ver.version))
+	h = hashNumbers(h, uint64(ver.lease), 0, 0)
 	return hashBytes(hashBytes(h, key), value)
 }

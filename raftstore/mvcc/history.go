@@ -2,21 +2,16 @@ package mvcc
 
 import "sort"
 
-// record is one change of one key. Records are written once, in the order of
-// application, and hold no pointers.
+// record is one change of one key: what the change was is in its entry. Records are
+// written once, in the order of application, and hold no pointers.
 type record struct {
-	main int64 // the revision
-	// create is the revision that began the key's life; 0 marks a tombstone.
-	create  int64
-	version int64
-	lease   int64
-	entry   ref
+	entry ref
 	// prev is the position of the key's previous record. When that lies before
 	// the start of the history, the key's base (see item) is what came before.
 	prev uint64
 }
 
-const blockRecords = 512
+const blockRecords = 1024
 
 type block [blockRecords]record
 
@@ -62,9 +57,16 @@ func (h *history) dropBefore(start uint64) {
 }
 
 // search returns the position of the first record at revision or above.
-func (h *history) search(revision int64) uint64 {
+func (v *view) search(revision int64) uint64 {
+	h := &v.history
 	n := sort.Search(int(h.end-h.start), func(i int) bool {
-		return h.at(h.start+uint64(i)).main >= revision
+		return v.mod(h.start+uint64(i)) >= revision
 	})
 	return h.start + uint64(n)
 }
+
+// change returns the version that a record has made.
+func (v *view) change(position uint64) version { return v.dir.version(v.history.at(position).entry) }
+
+// mod returns the revision of a record.
+func (v *view) mod(position uint64) int64 { return v.dir.mod(v.history.at(position).entry) }

@@ -70,7 +70,7 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	e.byte(imageEnd)
 	v.root.ascend(v.dir, nil, bound{open: true}, false, func(it *item) bool {
 		if ver, ok := v.at(it, v.floor-1); ok {
-			kv := v.keyValue(ver)
+			kv := v.keyValue(&ver)
 			if at, ok := v.at(it, v.floor); !ok || at.mod == v.floor {
 				kv.Value = nil // nobody can read it; see compact.go
 			}
@@ -80,11 +80,10 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	})
 	e.bytes(nil)
 	previous := v.imageStart()
-	for p := v.history.search(v.floor); p < v.history.end && e.err == nil; p++ {
-		r := v.history.at(p)
-		key, value := v.dir.entry(r.entry)
-		e.record(r, uint64(r.main-previous), key, value)
-		previous = r.main
+	for p := v.search(v.floor); p < v.history.end && e.err == nil; p++ {
+		change := v.change(p)
+		e.record(&change, uint64(change.mod-previous), v.dir.key(change.entry), v.dir.value(&change))
+		previous = change.mod
 	}
 	e.byte(imageEnd)
 	return e.finish()
@@ -176,17 +175,17 @@ func (e *imageWriter) base(kv KeyValue) {
 	e.varint(kv.Lease)
 }
 
-func (e *imageWriter) record(r *record, step uint64, key, value []byte) {
-	if r.create == 0 {
+func (e *imageWriter) record(change *version, step uint64, key, value []byte) {
+	if change.create == 0 {
 		e.byte(imageDelete)
 	} else {
 		e.byte(imagePut)
 	}
 	e.uvarint(step)
 	e.bytes(key)
-	if r.create != 0 {
+	if change.create != 0 {
 		e.bytes(value)
-		e.varint(r.lease)
+		e.varint(change.lease)
 	}
 }
 

@@ -193,28 +193,28 @@ func TestImageRefusesWhatNoStoreWrites(t *testing.T) {
 			header(e, 6, 5)
 			e.byte(0)
 			e.bytes(nil)
-			e.record(&record{}, 1, []byte("a"), nil)
+			e.record(&version{}, 1, []byte("a"), nil)
 			e.byte(0)
 		},
 		"record without key": func(e *imageWriter) {
 			header(e, 6, 5)
 			e.byte(0)
 			e.bytes(nil)
-			e.record(&record{create: 1}, 1, nil, nil)
+			e.record(&version{create: 1}, 1, nil, nil)
 			e.byte(0)
 		},
 		"revision left out": func(e *imageWriter) {
 			header(e, 7, 5)
 			e.byte(0)
 			e.bytes(nil)
-			e.record(&record{create: 1}, 2, []byte("a"), nil)
+			e.record(&version{create: 1}, 2, []byte("a"), nil)
 			e.byte(0)
 		},
 		"record at revision 1": func(e *imageWriter) {
 			header(e, 1, -1)
 			e.byte(0)
 			e.bytes(nil)
-			e.record(&record{create: 1}, 0, []byte("a"), nil)
+			e.record(&version{create: 1}, 0, []byte("a"), nil)
 			e.byte(0)
 		},
 		"more behind": func(e *imageWriter) { header(e, 5, 5); e.byte(0); e.bytes(nil); e.byte(0); e.byte(0) },

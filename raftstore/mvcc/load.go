@@ -212,17 +212,17 @@ func (d *imageReader) base(s *Store) {
 		}
 		previous = append(previous[:0], d.key...)
 		d.value = d.bytes(d.value)
-		it := item{head: makeHead(0, true)}
-		it.create, it.mod, it.version, it.lease = d.varint(), d.varint(), d.varint(), d.varint()
-		if it.create < 2 || it.mod < it.create || it.mod >= s.live.floor ||
-			it.version < 1 || it.version > imageNumberMax {
+		var ver version
+		ver.create, ver.mod, ver.version, ver.lease = d.varint(), d.varint(), d.varint(), d.varint()
+		if ver.create < 2 || ver.mod < ver.create || ver.mod >= s.live.floor ||
+			ver.version < 1 || ver.version > imageNumberMax {
 			d.corrupt("%s with version %d created at %d, modified at %d, floor %d",
-				quoteKey(d.key), it.version, it.create, it.mod, s.live.floor)
+				quoteKey(d.key), ver.version, ver.create, ver.mod, s.live.floor)
 		}
 		if d.err != nil {
 			return
 		}
-		it.key = s.arena.append(d.key, d.value, it.mod)
+		it := item{key: s.arena.append(d.key, d.value, &ver, 0), head: makeHead(0, headLive|headBase)}
 		s.live.dir = s.arena.dir
 		s.index.set(s.live.dir, d.key, it)
 		s.live.root = s.index.root
@@ -260,7 +260,7 @@ func (d *imageReader) records(s *Store) {
 func (d *imageReader) replay(s *Store, kind byte) {
 	v := &s.live
 	d.key = d.bytes(d.key)
-	change := record{main: v.revision}
+	change := version{mod: v.revision}
 	d.value = d.value[:0]
 	if kind == imagePut {
 		d.value = d.bytes(d.value)

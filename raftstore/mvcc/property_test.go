@@ -395,14 +395,15 @@ func checkInvariants(t *testing.T, s *Store) {
 	note := func(r ref) {
 		if !seen[r] {
 			seen[r] = true
-			live[r.chunk()] += s.arena.entryBytes(r)
+			live[r.chunk()] += s.arena.dir.entryBytes(r)
 		}
 	}
 	length := 0
 	s.index.root.ascend(s.live.dir, nil, bound{open: true}, false, func(it *item) bool {
 		length++
 		note(it.key)
-		require.True(t, it.create != 0 || it.newest() != 0, "an item without any version")
+		require.True(t, it.base() || it.newest() != 0, "an item without any version")
+		checkItem(t, &s.live, it)
 		return true
 	})
 	require.Equal(t, s.index.length, length)
@@ -415,6 +416,26 @@ func checkInvariants(t *testing.T, s *Store) {
 		total += live[chunk]
 	}
 	require.Equal(t, total, s.arena.liveBytes)
+}
+
+// checkItem holds the flags of an item against what they shorten.
+func checkItem(t *testing.T, v *view, it *item) {
+	t.Helper()
+	newest, recorded := v.dir.version(it.key), it.newest() >= v.history.start
+	if recorded {
+		newest = v.change(it.newest())
+	}
+	require.Equal(t, newest.create != 0, it.live() != 0)
+	require.Equal(t, recorded && newest.entry == it.key, it.sole())
+	if it.base() {
+		require.NotZero(t, v.dir.version(it.key).create)
+		require.False(t, it.sole())
+	}
+	key := v.dir.key(it.key)
+	for p := it.newest(); p >= v.history.start; p = v.history.at(p).prev {
+		require.Equal(t, key, v.dir.key(v.history.at(p).entry))
+		require.Equal(t, v.mod(p), v.change(p).mod)
+	}
 }
 
 func checkNode(t *testing.T, s *Store, n *node, root bool) (live int) {

@@ -94,7 +94,7 @@ func (v *view) collect(o *RangeOptions, revision, count int64, known bool) ([]Ke
 	v.scan(o.Key, o.End, revision, func(ver version) bool {
 		found++
 		if int64(len(kvs)) < limit && !o.excludes(ver) {
-			kvs = append(kvs, v.keyValue(ver))
+			kvs = append(kvs, v.keyValue(&ver))
 		}
 		return !known || int64(len(kvs)) < limit
 	})

@@ -59,7 +59,7 @@ func (sn *Snapshot) Scan(key, end []byte, revision int64) (iter.Seq[KeyValue], e
 		return nil, err
 	}
 	return func(yield func(KeyValue) bool) {
-		sn.view.scan(key, end, at, func(ver version) bool { return yield(sn.view.keyValue(ver)) })
+		sn.view.scan(key, end, at, func(ver version) bool { return yield(sn.view.keyValue(&ver)) })
 	}, nil
 }
 
@@ -73,19 +73,18 @@ func (sn *Snapshot) HashKV(revision int64) (uint64, error) {
 	}
 	h := hashNumbers(0, hashKeyState, uint64(v.floor), uint64(at))
 	v.scan([]byte{0}, []byte{0}, max(v.floor, 0), func(ver version) bool {
-		key, value := v.dir.entry(ver.entry)
+		key, value := v.dir.key(ver.entry), v.dir.value(&ver)
 		h = hashNumbers(h, uint64(ver.create), uint64(ver.mod), uint64(ver.version))
 		h = hashNumbers(h, uint64(ver.lease), 0, 0)
 		h = hashBytes(hashBytes(h, key), value)
 		return true
 	})
-	for p := v.history.search(v.floor); p < v.history.end; p++ {
-		r := v.history.at(p)
-		if r.main > at {
+	for p := v.search(v.floor); p < v.history.end; p++ {
+		change := v.change(p)
+		if change.mod > at {
 			break
 		}
-		key, value := v.dir.entry(r.entry)
-		h = hashChange(h, r, key, value)
+		h = hashChange(h, &change, v.dir.key(change.entry), v.dir.value(&change))
 	}
 	return h, nil
 }

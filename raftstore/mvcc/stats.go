@@ -10,8 +10,8 @@ type Stats struct {
 	Keys    int
 	Records int
 	Leases  int
-	// LiveBytes is the size of all keys and values that can be read, with 8
-	// bytes for each; it depends on what was applied and on how far reclaiming
+	// LiveBytes is the size of all keys and values that can be read, with a few
+	// bytes for their numbers; it depends on what was applied and on how far reclaiming
 	// has come. UsedBytes includes what waits to be reclaimed.
 	LiveBytes int
 	UsedBytes int
@@ -46,8 +46,8 @@ func (s *Store) Stats() Stats {
 // What a key takes in the index, a change in the history, a lease, and the attachment
 // of a key to one, in bytes.
 const (
-	itemBytes       = 72
-	recordBytes     = 48
+	itemBytes       = 32
+	recordBytes     = 16
 	leaseBytes      = 64
 	attachmentBytes = 96
 )

@@ -112,16 +112,15 @@ func (v *view) short(o *RangeOptions) bool {
 
 // write appends one change of the running transaction. The place is that of
 // the key's item, if it has one.
-func (s *Store) write(key, value []byte, at place, change record) {
-	change.entry = s.arena.append(key, value, change.main)
+func (s *Store) write(key, value []byte, at place, change version) {
+	entry := s.arena.append(key, value, &change, change.mod)
 	s.live.dir = s.arena.dir
-	it := item{key: change.entry}
-	if at.item() != nil {
-		it = *at.item()
+	it, prev := item{key: entry}, uint64(0)
+	if old := at.item(); old != nil {
+		it, prev = *old, old.newest()
 	}
-	change.prev = it.newest()
-	position := s.live.history.append(change)
-	it.head = makeHead(position, change.create != 0)
+	position := s.live.history.append(record{entry: entry, prev: prev})
+	it.head = makeHead(position, headIf(headLive, change.create != 0)|headIf(headBase, it.base())|headIf(headSole, it.key == entry))
 	s.index.replace(s.live.dir, key, at, it)
 	s.live.root = s.index.root
 	s.live.hash = hashChange(s.live.hash, &change, key, value)
@@ -131,7 +130,7 @@ func (s *Store) write(key, value []byte, at place, change record) {
 func (s *Store) tombstone(ver version) {
 	key := s.live.dir.key(ver.entry)
 	at := s.live.root.get(s.live.dir, key)
-	s.write(key, nil, at, record{main: s.live.revision + 1})
+	s.write(key, nil, at, version{mod: s.live.revision + 1})
 	s.moveLease(key, ver.lease, 0)
 }
 

@@ -23,30 +23,41 @@ const (
 
 // item is what the index knows about one key. It holds no pointers.
 //
-// The newest version of the key is the record at head, or the base when there
-// is none. The base is the version that the key had before the start of the
-// history; create 0 means that it did not exist.
+// The newest version of the key is the record at newest, or the base when there is no
+// such record any more. The base is the version that the key had before the start of the
+// history; there is none if it did not exist then.
 type item struct {
-	// key is the entry of the base, or of the oldest record when there is no
-	// base. Either way the key's bytes are in it.
+	// key is the entry of the base, or that of the oldest record or of a tombstone
+	// before it. Either way the key's bytes are in it.
 	key ref
-	// head is twice the position of the newest record, plus 1 if the key exists
-	// at the latest revision.
-	head    uint64
-	create  int64
-	mod     int64
-	version int64
-	lease   int64
+	// head is the position of the newest record, above the flags.
+	head uint64
 }
 
-func (it *item) newest() uint64 { return it.head >> 1 }
-func (it *item) live() int      { return int(it.head & 1) }
+const (
+	// headLive says that the key exists at the latest revision.
+	headLive = 1 << iota
+	// headBase says that key is the entry of a base.
+	headBase
+	// headSole says that key is the entry of the newest record: to read it takes no look
+	// into the history.
+	headSole
+	headFlags = iota
+)
 
-func makeHead(position uint64, live bool) uint64 {
-	if live {
-		return position<<1 | 1
+func (it *item) newest() uint64 { return it.head >> headFlags }
+func (it *item) live() int      { return int(it.head & headLive) }
+func (it *item) base() bool     { return it.head&headBase != 0 }
+func (it *item) sole() bool     { return it.head&headSole != 0 }
+
+func makeHead(position, flags uint64) uint64 { return position<<headFlags | flags }
+
+// headIf returns flags if they are to be set.
+func headIf(flags uint64, set bool) uint64 {
+	if set {
+		return flags
 	}
-	return position << 1
+	return 0
 }
 
 // snapshot freezes the present nodes and returns their root.

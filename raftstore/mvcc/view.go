@@ -20,24 +20,15 @@ type view struct {
 	attached *btree.BTreeG[attachment]
 }
 
-// version is one version of one key.
-type version struct {
-	entry   ref
-	create  int64
-	mod     int64
-	version int64
-	lease   int64
-}
-
 // latest returns the newest version of a key, if it exists.
 func (v *view) latest(it *item) (version, bool) {
 	if it.live() == 0 {
 		return version{}, false
 	}
-	if p := it.newest(); p >= v.history.start {
-		return v.history.at(p).asVersion(), true
+	if p := it.newest(); p >= v.history.start && !it.sole() {
+		return v.change(p), true
 	}
-	return it.base(), true
+	return v.dir.version(it.key), true
 }
 
 // at returns the version of a key at a revision, if it existed. The revision
@@ -45,32 +36,33 @@ func (v *view) latest(it *item) (version, bool) {
 func (v *view) at(it *item, revision int64) (version, bool) {
 	for p := it.newest(); p >= v.history.start; {
 		r := v.history.at(p)
-		if r.main <= revision {
-			return r.asVersion(), r.create != 0
+		if v.dir.mod(r.entry) <= revision {
+			ver := v.dir.version(r.entry)
+			return ver, ver.create != 0
 		}
 		p = r.prev
 	}
-	return it.base(), it.create != 0
+	return v.baseOf(it)
 }
 
-func (it *item) base() version {
-	return version{entry: it.key, create: it.create, mod: it.mod, version: it.version, lease: it.lease}
-}
-
-func (r *record) asVersion() version {
-	return version{entry: r.entry, create: r.create, mod: r.main, version: r.version, lease: r.lease}
+// baseOf returns the base of a key, if there is one.
+func (v *view) baseOf(it *item) (version, bool) {
+	if !it.base() {
+		return version{}, false
+	}
+	return v.dir.version(it.key), true
 }
 
 // keyValue returns the pair of a version.
-func (v *view) keyValue(ver version) KeyValue {
-	kv := KeyValue{
+func (v *view) keyValue(ver *version) KeyValue {
+	return KeyValue{
+		Key:            v.dir.key(ver.entry),
+		Value:          v.dir.value(ver),
 		CreateRevision: ver.create,
 		ModRevision:    ver.mod,
 		Version:        ver.version,
 		Lease:          ver.lease,
 	}
-	kv.Key, kv.Value = v.dir.entry(ver.entry)
-	return kv
 }
 
 // get returns the version of key at a revision, if it existed.
@@ -94,33 +86,34 @@ func (v *view) lookup(key []byte, revision int64) (KeyValue, bool, error) {
 	if !ok {
 		return KeyValue{}, false, nil
 	}
-	return v.keyValue(ver), true, nil
+	return v.keyValue(&ver), true, nil
 }
 
-// previous returns the pair that a record's key had before the revision of the
-// record, or nil when it did not exist or that is below the floor. It follows
-// the record's own chain: to come down from the newest version would make a
-// watch that catches up on one busy key quadratic.
-func (v *view) previous(r *record) *KeyValue {
-	if r.main-1 < v.floor {
+// previous returns the pair that the key of a record had before the record's revision,
+// or nil when it did not exist or that is below the floor. It follows the record's own
+// chain: to come down from the newest version would make a watch that catches up on one
+// busy key quadratic.
+func (v *view) previous(position uint64) *KeyValue {
+	r := v.history.at(position)
+	mod := v.dir.mod(r.entry)
+	if mod-1 < v.floor {
 		return nil
 	}
 	ver, ok := version{}, false
 	p := r.prev
-	for p >= v.history.start && v.history.at(p).main == r.main {
+	for p >= v.history.start && v.mod(p) == mod {
 		p = v.history.at(p).prev
 	}
 	if p >= v.history.start {
-		old := v.history.at(p)
-		ver, ok = old.asVersion(), old.create != 0
+		ver = v.change(p)
+		ok = ver.create != 0
 	} else {
-		it := v.root.get(v.dir, v.dir.key(r.entry)).item()
-		ver, ok = it.base(), it.create != 0
+		ver, ok = v.baseOf(v.root.get(v.dir, v.dir.key(r.entry)).item())
 	}
 	if !ok {
 		return nil
 	}
-	kv := v.keyValue(ver)
+	kv := v.keyValue(&ver)
 	return &kv
 }
 
@@ -150,7 +143,7 @@ func (v *view) scan(key, end []byte, revision int64, visit func(version) bool) {
 // transaction that has written.
 func (v *view) newest() int64 {
 	if h := &v.history; h.start < h.end {
-		return h.at(h.end - 1).main
+		return v.mod(h.end - 1)
 	}
 	return v.revision
 }

@@ -161,23 +161,23 @@ func (w *Watcher) poll() (batch WatchBatch, more bool, err error) {
 func (w *Watcher) read(v *view) WatchBatch {
 	var events []Event
 	revision := v.revision
-	first := v.history.search(w.pending)
+	first := v.search(w.pending)
 	for p := first; p < v.history.end; p++ {
-		r := v.history.at(p)
+		change := v.change(p)
 		enough := len(events) >= w.options.BatchEvents || p-first >= recordsPerRead
-		if enough && r.main != v.history.at(p-1).main {
-			revision = r.main - 1
+		if enough && change.mod != v.mod(p-1) {
+			revision = change.mod - 1
 			break
 		}
-		if w.wantsType(r) && w.covers(v.dir.key(r.entry)) {
-			events = append(events, w.event(v, r))
+		if w.wantsType(&change) && w.covers(v.dir.key(change.entry)) {
+			events = append(events, w.event(v, p, &change))
 		}
 	}
 	return WatchBatch{Events: events, Revision: revision}
 }
 
-func (w *Watcher) wantsType(r *record) bool {
-	if r.create == 0 {
+func (w *Watcher) wantsType(change *version) bool {
+	if change.create == 0 {
 		return !w.options.NoDelete
 	}
 	return !w.options.NoPut
@@ -190,15 +190,13 @@ func (w *Watcher) covers(key []byte) bool {
 	return bytes.Compare(key, w.options.Key) >= 0 && !rangeEnd(w.options.End).excludes(key)
 }
 
-func (w *Watcher) event(v *view, r *record) Event {
-	var e Event
-	if r.create == 0 {
-		e = Event{Type: EventDelete, KV: KeyValue{Key: v.dir.key(r.entry), ModRevision: r.main}}
-	} else {
-		e = Event{KV: v.keyValue(r.asVersion())}
+func (w *Watcher) event(v *view, position uint64, change *version) Event {
+	e := Event{KV: v.keyValue(change)}
+	if change.create == 0 {
+		e.Type = EventDelete
 	}
 	if w.options.PrevKV && !e.IsCreate() {
-		e.PrevKV = v.previous(r)
+		e.PrevKV = v.previous(position)
 	}
 	return e
 }

@@ -124,20 +124,20 @@ func (h *watchHub) notify(v *view, first uint64) {
 		return
 	}
 	for p := first; p < v.history.end; p++ {
-		r := v.history.at(p)
-		key := v.dir.key(r.entry)
+		change := v.change(p)
+		key := v.dir.key(change.entry)
 		if g := h.keys[string(key)]; g != nil {
-			g.notify(r)
+			g.notify(&change)
 		}
-		h.ranges.stab(key, r)
+		h.ranges.stab(key, &change)
 	}
 }
 
 // The order in which a group's watchers wake has no meaning.
-func (g *watchGroup) notify(r *record) {
+func (g *watchGroup) notify(change *version) {
 	for w := range g.watchers {
-		if w.pending == 0 && r.main >= w.next && w.wantsType(r) {
-			w.pending = r.main
+		if w.pending == 0 && change.mod >= w.next && w.wantsType(change) {
+			w.pending = change.mod
 			w.wake()
 		}
 	}
@@ -258,16 +258,16 @@ func (n *rangeNode) update() *rangeNode {
 }
 
 // stab notifies every group whose span covers key.
-func (n *rangeNode) stab(key []byte, r *record) {
+func (n *rangeNode) stab(key []byte, change *version) {
 	if n == nil || !n.open && n.furthest <= string(key) {
 		return
 	}
-	n.left.stab(key, r)
+	n.left.stab(key, change)
 	if n.group.span.from > string(key) {
 		return
 	}
 	if n.group.span.open || string(key) < n.group.span.to {
-		n.group.notify(r)
+		n.group.notify(change)
 	}
-	n.right.stab(key, r)
+	n.right.stab(key, change)
 }
