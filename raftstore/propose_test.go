@@ -48,6 +48,8 @@ func TestProposalsAreCopied(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	require.Equal(t, want, entries[0].Data)
-	allocs := testing.AllocsPerRun(100, func() { r.core.proposal(&batch{sequence: 7, floor: 7, requests: []*request{{kind: commandPut, body: want}}}) })
+	allocs := testing.AllocsPerRun(100, func() {
+		r.core.proposal(&batch{sequence: 7, floor: 7, requests: []*request{{kind: commandPut, body: want}}})
+	})
 	require.LessOrEqual(t, allocs, 5.0, "Raft's status, and the batch of this test")
 }
