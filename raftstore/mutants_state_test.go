@@ -27,7 +27,7 @@ var stateRules = []rule{
 	}},
 	{name: "the floor of a compaction moves by an entry, and what it hides is hidden on all members alike", source: "etcd #17780, #18667", mutants: []mutant{
 		{name: "reads are refused by how far the cleaning has come", file: "mvcc/range.go",
-			old: "case revision < v.floor:", new: "case v.history.start < v.history.end && revision < v.history.at(v.history.start).main-1:",
+			old: "case revision < v.floor:", new: "case v.history.start < v.history.end && revision < v.mod(v.history.start)-1:",
 			by: []string{"./mvcc TestStoreEquals|TestReclaim"}},
 		{name: "a snapshot forgets the floor", file: "mvcc/image.go",
 			old: "\te.varint(v.floor)\n", new: "\te.varint(-1)\n",
@@ -38,7 +38,7 @@ var stateRules = []rule{
 	}},
 	{name: "compaction keeps what can be watched and read from its floor on", source: "etcd #18089, #19179", mutants: []mutant{
 		{name: "the floor's own events are dropped", file: "mvcc/compact.go",
-			old: "h.at(p).main < s.live.floor; p++ {", new: "h.at(p).main <= s.live.floor; p++ {",
+			old: "s.live.mod(p) < s.live.floor; p++ {", new: "s.live.mod(p) <= s.live.floor; p++ {",
 			by: []string{"./mvcc TestStoreEquals|TestCompaction|TestWatch"}},
 	}},
 	{name: "a watch has every event once, in order, and says so when it cannot", source: "etcd #15220, #17529, #15271, #20221; etcd's API guarantees", mutants: []mutant{
@@ -54,7 +54,7 @@ var stateRules = []rule{
 			old: "case w.pending < s.live.floor:", new: "case false:",
 			by: []string{"./mvcc TestWatch"}},
 		{name: "a watch from the future gets the present", file: "mvcc/watchindex.go",
-			old: "w.pending == 0 && r.main >= w.next && w.wantsType(r)", new: "w.pending == 0 && w.wantsType(r)",
+			old: "w.pending == 0 && change.mod >= w.next && w.wantsType(change)", new: "w.pending == 0 && w.wantsType(change)",
 			by: []string{"./mvcc TestWatch"}},
 	}},
 	{name: "no lease ends early, whoever leads", source: "etcd #15247, #12528, #9395, #13294, #17132", mutants: []mutant{
