@@ -88,5 +88,5 @@
 //
 // server.go, config.go; kv.go, convert.go, errors.go; watch.go, watchsend.go;
 // stream.go, lease.go, cluster.go, announce.go, maintenance.go, alarm.go, snapshot.go, auth.go;
-// intercept.go, meter.go, health.go. differential_test.go shows that it is etcd.
+// intercept.go, meter.go, codec.go, health.go. differential_test.go shows that it is etcd.
 package etcdapi

@@ -20,7 +20,8 @@ import (
 var (
 	kubeBinaries = flag.String("kube-binaries", os.Getenv("KUBE_BINARIES"),
 		"`directory` of kube-apiserver, kube-controller-manager and kube-scheduler 1.36")
-	kubeObjects = flag.Int("kube-objects", 10_000, "number of objects that TestKube creates, lists, watches and deletes")
+	kubeRounds  = flag.Int("kube-rounds", 3, "number of deployments that TestKube times")
+	kubeObjects = flag.Int("kube-objects", 10_000, "number of objects that TestKube creates, lists, watches and deletes; 0 is only to time deployments")
 )
 
 type object = map[string]any
@@ -41,14 +42,18 @@ func TestKube(t *testing.T) {
 		s := startStore(t, dir)
 		k := startKube(t, dir, *kubeBinaries, s.endpoints())
 		k.place()
-		k.loseLeader(s)
-		k.manyObjects(*kubeObjects)
+		if *kubeObjects > 0 {
+			k.loseLeader(s)
+			k.manyObjects(*kubeObjects)
+		}
 	})
 	t.Run("etcd", func(t *testing.T) {
 		dir := t.TempDir()
 		k := startKube(t, dir, *kubeBinaries, startEtcdCluster(t, 3))
 		k.place()
-		k.manyObjects(*kubeObjects)
+		if *kubeObjects > 0 {
+			k.manyObjects(*kubeObjects)
+		}
 	})
 }
 
@@ -64,10 +69,13 @@ func (k *kube) place() {
 		})
 	}
 	k.awaitController()
-	start := time.Now()
-	k.must("POST", "/apis/apps/v1/namespaces/default/deployments", deployment("web", kubePods))
-	k.awaitPods("app=web", kubePods)
-	k.t.Logf("%d pods of a deployment were placed on %d nodes in %v", kubePods, kubeNodes, time.Since(start).Round(10*time.Millisecond))
+	for i := range *kubeRounds {
+		start := time.Now()
+		name := fmt.Sprint("web-", i)
+		k.must("POST", "/apis/apps/v1/namespaces/default/deployments", deployment(name, kubePods))
+		k.awaitPods("app="+name, kubePods)
+		k.t.Logf("%d pods of a deployment were placed on %d nodes in %v", kubePods, kubeNodes, time.Since(start).Round(10*time.Millisecond))
+	}
 }
 
 // awaitController waits until controllers and scheduler have been elected: one pod
@@ -127,9 +135,9 @@ func (k *kube) loseLeader(s *storeProcesses) {
 		leader := s.leader()
 		start := time.Now()
 		n := kubePods + 100*(round+1)
-		k.must("PATCH", "/apis/apps/v1/namespaces/default/deployments/web", object{"spec": object{"replicas": n}})
+		k.must("PATCH", "/apis/apps/v1/namespaces/default/deployments/web-0", object{"spec": object{"replicas": n}})
 		s.members[leader].stop(syscall.SIGKILL)
-		k.awaitPods("app=web", n)
+		k.awaitPods("app=web-0", n)
 		k.t.Logf("member %d, which led, was killed; 100 more pods were placed after %v", leader, time.Since(start).Round(10*time.Millisecond))
 		s.start(leader)
 	}

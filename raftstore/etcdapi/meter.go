@@ -9,9 +9,10 @@ import (
 )
 
 // A response stays in memory until its client has read it. A client that asks for
-// much and reads nothing would fill the memory, so what is on its way is counted,
-// and what would be too much is refused. The count is of keys and values, before
-// they are encoded.
+// much and reads nothing would fill the memory, so what is on its way is counted, and
+// what would be too much is refused: as keys and values from the moment that the store
+// has found them until the call is done, and as encoded bytes until the connection has
+// taken them (codec.go).
 
 // responseMeter forgets the responses of a call when the call has ended.
 type responseMeter struct{ s *Server }
@@ -39,9 +40,9 @@ func (m responseMeter) TagConn(ctx context.Context, _ *stats.ConnTagInfo) contex
 // HandleConn implements stats.Handler.
 func (m responseMeter) HandleConn(context.Context, stats.ConnStats) {}
 
-// meterMin is the size below which a response is not worth counting: as many as a
-// connection may have open are no danger.
-const meterMin = 64 << 10
+// meterMin is the size below which a response is not worth counting: the call that it
+// answers takes more.
+const meterMin = 1 << 10
 
 // admit counts a response until the call has ended, or refuses it.
 func (s *Server) admit(ctx context.Context, sizeBytes int) error {

@@ -80,6 +80,7 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
 		grpc.StatsHandler(responseMeter{s}),
+		grpc.ForceServerCodecV2(newMeteredCodec(&s.responses)),
 		grpc.MaxRecvMsgSize(s.cfg.RequestSizeMax + overheadBytes),
 		grpc.MaxSendMsgSize(s.cfg.ResponseSizeMax),
 		grpc.MaxConcurrentStreams(uint32(s.cfg.StreamsMax)),
