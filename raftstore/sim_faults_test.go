@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func (w *world) anyNode() *simNode { return w.nodes[w.rng.IntN(len(w.nodes))] }
 // fault lets one thing go wrong.
 func (w *world) fault() {
 	n := w.anyNode()
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(10) {
 	case 0, 1:
 		if n.replica != nil {
 			n.crash(w.rng.IntN(3) > 0)
@@ -63,6 +64,8 @@ func (w *world) fault() {
 		from, to := w.anyNode(), w.anyNode()
 		w.net.Block(from.id, to.id, true)
 		w.tell("member %d is not heard by member %d", from.id, to.id)
+	case 9:
+		n.flipBit()
 	}
 }
 
@@ -111,4 +114,67 @@ func (n *simNode) failDisk() {
 		w.counts["disk faults"]++
 		return errSimDisk
 	}
+}
+
+// flipBit has the disk of a member that is down forget a bit of what is long durable: in
+// a snapshot, or in a segment before the last one. (In the very last batch it would
+// look like a torn write.) Whether the member falls over it, finds what it needs
+// elsewhere, or never reads it, is seen later; in no case may it take it for the truth.
+func (n *simNode) flipBit() {
+	w := n.w
+	if n.replica != nil || n.gone || n.flipped {
+		return
+	}
+	var files []string
+	for _, dir := range []string{"data/wal", "data/snap"} {
+		names, err := n.fs.List(dir)
+		if err != nil {
+			return // it has not begun yet
+		}
+		names = slices.DeleteFunc(names, func(name string) bool {
+			return !strings.HasSuffix(name, ".wal") && !strings.HasSuffix(name, snapshotSuffix)
+		})
+		if dir == "data/wal" {
+			names = names[:max(len(names), 1)-1]
+		}
+		for _, name := range names {
+			files = append(files, dir+"/"+name)
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	name := files[w.rng.IntN(len(files))]
+	file, err := n.fs.Open(name)
+	if err != nil {
+		w.fatal("flip a bit: %v", err)
+	}
+	size, err := file.Size()
+	if err != nil || size == 0 {
+		w.fatal("flip a bit of %s: %d bytes, %v", name, size, err)
+	}
+	off := w.rng.Int64N(size)
+	w.tell("a bit of member %d flips in %s at %d", n.id, name, off)
+	w.counts["flipped bits"]++
+	if err := n.fs.Corrupt(name, off, byte(1)<<w.rng.IntN(8)); err != nil {
+		w.fatal("%v", err)
+	}
+	n.flipped = true
+}
+
+func (n *simNode) unflip() {
+	n.fs.Mend()
+	n.flipped = false
+}
+
+// foundFlip reports whether a member has ended because it has met a flipped bit. Its
+// operator would put another member in its place; here the bit comes back.
+func (n *simNode) foundFlip(err error) bool {
+	if !n.flipped || !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrCorruptSnapshot) {
+		return false
+	}
+	n.w.counts["flipped bits found"]++
+	n.w.tell("member %d: %v", n.id, err)
+	n.unflip()
+	return true
 }

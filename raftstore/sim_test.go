@@ -150,6 +150,7 @@ type simNode struct {
 	state           *machine // as examined last
 	gone            bool     // removed from the cluster
 	stalled         bool     // its disk answers nothing
+	flipped         bool     // a bit of its disk
 }
 
 func (w *world) tell(format string, args ...any) {
@@ -300,6 +301,7 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		n.asleep = 0
 		n.fs.Fault = nil
+		n.unflip()
 		if n.replica == nil && !n.gone {
 			n.start()
 		}
@@ -365,6 +367,10 @@ func (n *simNode) start() {
 	cfg := n.cfg
 	cfg.FS = n.fs
 	r, err := openReplica("data", cfg)
+	if n.foundFlip(err) {
+		n.fs.Kill()
+		r, err = openReplica("data", cfg)
+	}
 	if err != nil {
 		if !errors.Is(err, errSimDisk) {
 			w.fatal("member %d cannot start: %v", n.id, err)
@@ -457,7 +463,7 @@ func (n *simNode) turn() {
 			n.crash(false)
 			return
 		}
-		if !errors.Is(err, errSimDisk) {
+		if !errors.Is(err, errSimDisk) && !n.foundFlip(err) {
 			n.w.fatal("member %d fails: %v", n.id, err)
 		}
 		n.w.tell("member %d: %v", n.id, err)

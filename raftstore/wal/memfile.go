@@ -35,7 +35,9 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	f.inode.now = overwrite(f.inode.now, off, p)
-	f.inode.pending = append(f.inode.pending, memWrite{off, slices.Clone(p)})
+	w := memWrite{off, slices.Clone(p)}
+	f.inode.pending = append(f.inode.pending, w)
+	f.inode.overwritten(w, true, false)
 	return len(p), nil
 }
 
@@ -60,6 +62,7 @@ func (f *memFile) Sync() error {
 				f.inode.durable = resize(f.inode.durable, w.off)
 			} else {
 				f.inode.durable = overwrite(f.inode.durable, w.off, w.data)
+				f.inode.overwritten(w, false, true)
 			}
 		}
 	}

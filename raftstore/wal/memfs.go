@@ -60,6 +60,24 @@ type dirChange struct {
 type memInode struct {
 	now, durable []byte
 	pending      []memWrite
+	flips        []flip
+}
+
+// flip is what Corrupt has done to a byte, as far as it has not been overwritten since:
+// in what the process sees, in what survives a crash.
+type flip struct {
+	off          int64
+	mask         byte
+	now, durable bool
+}
+
+// overwritten takes note of a write.
+func (n *memInode) overwritten(w memWrite, now, durable bool) {
+	for i := range n.flips {
+		if f := &n.flips[i]; w.data != nil && f.off >= w.off && f.off < w.off+int64(len(w.data)) {
+			f.now, f.durable = f.now && !now, f.durable && !durable
+		}
+	}
 }
 
 // memWrite is one write since the last sync; data == nil means a truncation to off.
@@ -118,8 +136,7 @@ func (d *memDir) crash(keep func() bool, inodes map[*memInode]*memInode) *memDir
 	for _, name := range sortedKeys(entries) {
 		inode := entries[name]
 		if inodes[inode] == nil {
-			data := inode.crash(keep)
-			inodes[inode] = &memInode{now: data, durable: slices.Clone(data)}
+			inodes[inode] = inode.crash(keep)
 		}
 		after.now[name], after.durable[name] = inodes[inode], inodes[inode]
 	}
@@ -136,8 +153,9 @@ func (c dirChange) applyTo(entries map[string]*memInode) {
 }
 
 // crash returns the durable bytes with some of the unsynced sectors on top.
-func (n *memInode) crash(keep func() bool) []byte {
+func (n *memInode) crash(keep func() bool) *memInode {
 	data := slices.Clone(n.durable)
+	after := &memInode{flips: slices.Clone(n.flips)}
 	for _, w := range n.pending {
 		if w.data == nil {
 			if keep() {
@@ -149,11 +167,16 @@ func (n *memInode) crash(keep func() bool) []byte {
 			end := min(int64(len(w.data)), off+sectorSize-(w.off+off)%sectorSize)
 			if keep() {
 				data = overwrite(data, w.off+off, w.data[off:end])
+				after.overwritten(memWrite{w.off + off, w.data[off:end]}, false, true)
 			}
 			off = end
 		}
 	}
-	return data
+	for i := range after.flips {
+		after.flips[i].now = after.flips[i].durable
+	}
+	after.now, after.durable = data, slices.Clone(data)
+	return after
 }
 
 func resize(data []byte, size int64) []byte {
@@ -182,11 +205,35 @@ func (m *MemFS) Corrupt(name string, off int64, mask byte) error {
 	if off < 0 || off >= int64(len(inode.now)) {
 		return fmt.Errorf("wal: offset %d is outside of %s (%d bytes)", off, name, len(inode.now))
 	}
-	inode.now[off] ^= mask
-	if off < int64(len(inode.durable)) {
-		inode.durable[off] ^= mask
-	}
+	f := flip{off: off, mask: mask, now: true, durable: off < int64(len(inode.durable))}
+	f.toggle(inode)
+	inode.flips = append(inode.flips, f)
 	return nil
+}
+
+func (f *flip) toggle(n *memInode) {
+	if f.now {
+		n.now[f.off] ^= f.mask
+	}
+	if f.durable {
+		n.durable[f.off] ^= f.mask
+	}
+}
+
+// Mend takes back what Corrupt has done, as far as it was not overwritten since.
+func (m *MemFS) Mend() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.dirs {
+		for _, entries := range []map[string]*memInode{d.now, d.durable} {
+			for _, inode := range entries {
+				for i := range inode.flips {
+					inode.flips[i].toggle(inode)
+				}
+				inode.flips = nil
+			}
+		}
+	}
 }
 
 func (m *MemFS) dir(dir string) (*memDir, error) {
