@@ -62,8 +62,9 @@
 // never used again: a member that has lost its disk has forgotten its promises, and
 // must come back as another one. A removed member stays, to vote, until a quorum of
 // the rest knows durably that it is gone (member.go says why), and ends with
-// ErrRemoved. One that was away while everybody whom it knew was removed as well finds
-// nobody to tell it: it serves nothing, and is the operator's to stop.
+// ErrRemoved. One that was away while everybody in its state and in its Config was
+// removed as well finds nobody to tell it: it serves nothing, and is the operator's to
+// stop.
 //
 //	voters     1  2  3  4  5  6  7
 //	tolerates  0  0  1  1  2  2  3
@@ -106,6 +107,30 @@
 // fit is refused before it is proposed. Requests, their buffers and their channels
 // are reused; a put costs the allocations of its entry, shared by all in it, and
 // those of the transport.
+//
+// # Proof
+//
+// Simulations run whole clusters with the production core, log, snapshots, transfers and
+// codecs over a simulated clock, network and disk. Everything follows from a seed:
+//
+//	go test ./raftstore -run Sim -sim.seed=S -sim.seeds=N [-sim.story]
+//
+// Members crash with and without their machine, pause, are cut off one way and both, get
+// their ticks late, are replaced, and meet disks that fail, tear writes, reorder them,
+// forget names and flip bits. Checked are: histories of clients, by revisions and by
+// porcupine, which knows nothing of them; that a session's write is done once; one leader
+// in a term, one entry at an index, one state at an index; what every watch was sent;
+// that no lease ends early and each ends; that all is well again when the faults are over.
+//
+// A test that cannot fail proves nothing, so the faults that systems have shipped are put
+// back in, one after the other, and must be found: mutants_disk_test.go, mutants_raft_test.go
+// and mutants_state_test.go list the rules with their sources and mutants, testdata/mutants.txt
+// what found each and by which seed.
+//
+//	go test ./raftstore -run Mutants -sim.mutants -v -timeout 2h
+//
+// The tests of examples/kvcluster do the same to real processes: kill -9, pauses, network
+// namespaces, full disks, and clocks that are set.
 //
 // # Differences from upstream
 //
