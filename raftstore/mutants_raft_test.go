@@ -47,9 +47,11 @@ var raftRules = []rule{
 		{name: "the end of a snapshot's transfer is not reported", file: "transfer.go",
 			old: "r.core.raw.ReportSnapshot(o.to, status)", new: ""},
 		{name: "a snapshot takes the place of one that is being verified", file: "transfer.go",
-			old: "if in.verifying {\n\t\t\treturn nil", new: "if false {\n\t\t\treturn nil"},
+			old: "if in.verifying {\n\t\t\treturn nil", new: "if false {\n\t\t\treturn nil",
+			by: []string{". TestASnapshotIsNot"}},
 		{name: "a snapshot that Raft did not want is kept for the next one", file: "replica.go",
-			old: "\tr.discardReceived()\n\tr.finish()", new: "\tr.finish()"},
+			old: "\tr.discardReceived()\n\tr.finish()", new: "\tr.finish()",
+			by: []string{". TestASnapshotThat"}},
 	}},
 	{name: "the log is kept for a member that is getting a snapshot", source: "etcd #2698", mutants: []mutant{
 		{name: "the log goes while a snapshot is on its way", file: "snapshot.go",
