@@ -14,17 +14,17 @@ func (r *RuleSet) NFTChunks(n int) iter.Seq[[]byte] {
 			return
 		}
 		n = max(n, 1)
-		for i := 0; i < len(r.policies); i += n {
+		all := r.Policies()
+		for i := 0; i < len(all); i += n {
 			var changes []change
-			for _, p := range r.policies[i:min(i+n, len(r.policies))] {
+			for _, p := range all[i:min(i+n, len(all))] {
 				changes = append(changes, change{new: p})
 			}
-			next := *before
-			next.apply(changes)
-			if !yield(Diff(before, &next).AppendNFT(nil)) {
+			next := before.after(r.node, nil, changes)
+			if !yield(Diff(before, next).AppendNFT(nil)) {
 				return
 			}
-			before = &next
+			before = next
 		}
 	}
 }

@@ -26,7 +26,7 @@ func Compile(cfg Config, services []Service, endpointSlices []EndpointSlice) (*R
 	r := &RuleSet{node: n}
 	var ns notices
 	bySvc := r.parseSlices(endpointSlices, &ns)
-	r.compilePolicies(services, bySvc, &ns)
+	policies := r.compilePolicies(services, bySvc, &ns)
 	if len(r.refused) > 0 && !cfg.SkipRefused {
 		slices.SortFunc(r.refused, compareInputErrors)
 		errs := make([]error, len(r.refused))
@@ -35,7 +35,7 @@ func Compile(cfg Config, services []Service, endpointSlices []EndpointSlice) (*R
 		}
 		return nil, errors.Join(errs...)
 	}
-	r.finish(ns)
+	r.finish(policies, ns)
 	return r, nil
 }
 
@@ -90,7 +90,7 @@ func (r *RuleSet) each(n int, ns *notices, do func(i int, mem *arena, ns *notice
 	})
 }
 
-func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSlice, ns *notices) {
+func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSlice, ns *notices) []*Policy {
 	made := make([][]*Policy, len(in))
 	passed := make([]bool, len(in))
 	r.each(len(in), ns, func(i int, mem *arena, ns *notices) (err *InputError) {
@@ -102,7 +102,7 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 		return err
 	})
 	seen := make(map[serviceKey]bool, len(in))
-	r.policies = make([]*Policy, 0, len(in))
+	all := make([]*Policy, 0, len(in))
 	for i := range in {
 		s := &in[i]
 		k := serviceKey{s.Metadata.Namespace, s.Metadata.Name}
@@ -112,9 +112,11 @@ func (r *RuleSet) compilePolicies(in []Service, bySvc map[serviceKey][]*parsedSl
 			r.refused = append(r.refused, refuse(s.object(), "metadata.name", s.Metadata.Name, "a name that no other Service of the namespace has"))
 		default:
 			seen[k] = true
-			r.policies = append(r.policies, made[i]...)
+			all = append(all, made[i]...)
 		}
 	}
+	slices.SortFunc(all, func(a, b *Policy) int { return a.Key.compare(b.Key) })
+	return all
 }
 
 // join gives a policy its backends, from the slices of its service.
@@ -125,12 +127,13 @@ func (p *Policy) join(slicesByName []*parsedSlice, n *node, mem *arena) {
 	p.categorize(n)
 }
 
-// finish derives what needs all policies: order, conflicts, tables.
-func (r *RuleSet) finish(ns notices) {
-	slices.SortFunc(r.policies, func(a, b *Policy) int { return a.Key.compare(b.Key) })
+// finish derives what needs all policies: conflicts and tables.
+func (r *RuleSet) finish(policies []*Policy, ns notices) {
+	r.list = newPolicyList(policies)
+	r.flat.Store(&policies)
 	edit := newTable().edit(r.node)
-	edit.expect(3 * len(r.policies))
-	for _, p := range r.policies {
+	edit.expect(3 * len(policies))
+	for _, p := range policies {
 		for f := range p.eachFrontend {
 			if h := edit.t.find(f.tableKey()); h != nil && h.policy != p {
 				if p.lost == nil {
@@ -145,8 +148,8 @@ func (r *RuleSet) finish(ns notices) {
 	r.notices = ns
 	slices.SortFunc(r.refused, compareInputErrors)
 	r.table = edit.done()
-	all := make([]change, len(r.policies))
-	for i, p := range r.policies {
+	all := make([]change, len(policies))
+	for i, p := range policies {
 		all[i].new = p
 	}
 	r.spans = new(spanTable).edit(all)

@@ -161,13 +161,7 @@ func (c *Compiler) RuleSet() *RuleSet {
 			c.noticed = append(c.noticed, c.notices[object]...)
 		}
 	}
-	r := *c.current
-	r.node, r.notices = c.node, c.noticed
-	changes := c.changes()
-	if len(changes) > 0 {
-		r.apply(changes)
-	}
-	c.current = &r
+	c.current = c.current.after(c.node, c.noticed, c.changes())
 	return c.current
 }
 
@@ -198,7 +192,7 @@ func (c *Compiler) changes() []change {
 			c.reclaim(ps, touched)
 		}
 	}
-	clear(c.dirty)
+	c.dirty = map[serviceKey]bool{} // to clear one that was large once would take as long as it was
 	for k := range touched {
 		for _, ps := range c.claims[k] {
 			if !ps.visited {
@@ -355,7 +349,17 @@ func equalTexts(a, b []Backend) bool {
 	return slices.EqualFunc(a, b, func(x, y Backend) bool { return x.text == y.text })
 }
 
-// apply makes r, a copy of an older RuleSet, the one with the changes.
+// after is the RuleSet that changes, sorted by key, make of r.
+func (r *RuleSet) after(n *node, ns []Diagnostic, changes []change) *RuleSet {
+	next := &RuleSet{node: n, notices: ns, list: r.list, endpoints: r.endpoints, table: r.table, spans: r.spans}
+	if len(changes) > 0 {
+		next.apply(changes)
+	}
+	return next
+}
+
+// apply makes r, which shares all with an older RuleSet, the one with the
+// changes.
 func (r *RuleSet) apply(changes []change) {
 	edit := r.table.edit(r.node)
 	common := make([]map[tableKey]bool, len(changes))
@@ -374,22 +378,5 @@ func (r *RuleSet) apply(changes []change) {
 	}
 	r.table = edit.done()
 	r.spans = r.spans.edit(changes)
-	r.policies = replace(r.policies, changes)
-}
-
-// replace returns the sorted policies with the changes, which are sorted too.
-func replace(policies []*Policy, changes []change) []*Policy {
-	out := make([]*Policy, 0, len(policies)+len(changes))
-	for _, ch := range changes {
-		at, found := slices.BinarySearchFunc(policies, ch.key(), func(p *Policy, k PortKey) int { return p.Key.compare(k) })
-		out = append(out, policies[:at]...)
-		policies = policies[at:]
-		if found {
-			policies = policies[1:]
-		}
-		if ch.new != nil {
-			out = append(out, ch.new)
-		}
-	}
-	return append(out, policies...)
+	r.list = r.list.edit(changes)
 }

@@ -17,8 +17,10 @@ import (
 // never changed itself.
 type directTable struct {
 	seed   uint64 // as of table
-	shards [tableShards]directShard
+	shards [directShards]directShard
 }
+
+const directShards = 256
 
 type directShard struct {
 	slots []directSlot // by hash, two fifths of them in use; open addressing
@@ -82,7 +84,7 @@ func home(h uint64, slots int) uint { return uint(h >> 32 * uint64(slots) >> 32)
 // pick returns the backend that random chooses among those of a key.
 func (d *directTable) pick(k directKey, random uint32) (hop, *Policy) {
 	h := d.hash(k)
-	s := &d.shards[h%tableShards]
+	s := &d.shards[h%directShards]
 	i := home(h, len(s.slots))
 	for range s.slots {
 		at := &s.slots[i]
@@ -111,7 +113,7 @@ type directChange struct {
 func (d *directTable) edit(n *node, changes []directChange) *directTable {
 	out := *d
 	for i := range changes {
-		changes[i].shard = uint8(d.hash(changes[i].key) % tableShards)
+		changes[i].shard = uint8(d.hash(changes[i].key) % directShards)
 	}
 	slices.SortFunc(changes, func(a, b directChange) int {
 		return cmp.Or(cmp.Compare(a.shard, b.shard), cmp.Compare(a.key, b.key))

@@ -31,8 +31,8 @@
 // address by two Services in favour of the smaller key.
 //
 // Compiler does the same object by object: a change recompiles one service,
-// copies the shards of tables that it touches, and one slice of pointers to
-// the policies. Diff finds what two RuleSets do not share, and writes the
+// and copies the shards of tables and the block of policies that it touches.
+// Diff finds what two RuleSets do not share, block by block, and writes the
 // transaction between them; for one endpoint that is two lines of nft.
 //
 // AppendIPTables and AppendNFT write the whole state. The part of each policy
@@ -57,13 +57,15 @@
 // # Data layout
 //
 //	RuleSet
-//	  policies ─► Policy ──► All       []Backend ─┐ sorted by "ip:port"; the
-//	  (by key)               Cluster   []Backend ─┤ same array where nothing
-//	                         Local     []Backend ─┤ is left out
-//	                         Reachable []Backend ─┘
-//	                         iptables, nft: its part of the texts
-//	  table ─► 256 shards ─► (address, protocol, port) : Policy, kinds, hops
-//	            (a cache line each, 64 bytes)       hops: backends of 24 bytes
+//	  list ─► blocks ─► Policy ──► All       []Backend ─┐ sorted by "ip:port"; the
+//	          of 128    (by key)   Cluster   []Backend ─┤ same array where nothing
+//	                               Local     []Backend ─┤ is left out
+//	                               Reachable []Backend ─┘
+//	                               iptables, nft: its part of the texts
+//	  table ─► 512 shards ─► (address, protocol, port) : Policy, kinds
+//	  direct ─► 256 shards ─► slots  (ClusterIP, port, protocol) : Policy, first, n
+//	            of IPv4          │   half a cache line, 32 bytes
+//	                             └► hops   address, port: 8 bytes a backend
 //	  spans ─► 3 · 256 endpoint maps ─► (Policy, list) : base, n
 //
 //	nftables
@@ -143,7 +145,7 @@
 //
 // wire.go (objects), config.go and detector.go (node), service.go and endpoints.go (checks),
 // topology.go (which endpoints), compile.go with arena.go and parallel.go,
-// ruleset.go (the result);
+// ruleset.go and policies.go (the result);
 // trace.go (what it means, plainly), lookup.go, filter.go, table.go, direct.go
 // and taken.go (the same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go
 // and chunks.go (texts); compiler.go, update.go, update_nft.go (changes), and

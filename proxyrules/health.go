@@ -26,7 +26,7 @@ type HealthAnswer struct {
 func (r *RuleSet) Health(port uint16, proxyHealthy bool) (HealthAnswer, bool) {
 	var service PortKey
 	ips := map[netip.Addr]bool{}
-	for _, p := range r.policies {
+	for _, p := range r.Policies() {
 		if p.HealthCheckNodePort != port || port == 0 {
 			continue
 		}

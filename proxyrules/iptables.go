@@ -56,11 +56,12 @@ func (r *RuleSet) comments() bool { return r.endpoints <= largeEndpoints }
 
 // iptablesParts returns the fragments of all policies.
 func (r *RuleSet) iptablesParts() []*iptablesFragment {
-	out := make([]*iptablesFragment, len(r.policies))
+	policies := r.Policies()
+	out := make([]*iptablesFragment, len(policies))
 	inParallel(len(out), func(from, to int) {
 		w := newIPTablesText(r, true)
 		for i := from; i < to; i++ {
-			out[i] = w.fragment(r.policies[i])
+			out[i] = w.fragment(policies[i])
 		}
 	})
 	return out

@@ -11,7 +11,7 @@ import (
 // black holes and loops. It is sorted.
 func (r *RuleSet) Lint() []Diagnostic {
 	out := notices(r.Diagnostics())
-	for _, p := range r.policies {
+	for _, p := range r.Policies() {
 		l := linter{RuleSet: r, p: p, out: &out, object: "Service " + p.Key.Namespace + "/" + p.Key.Service}
 		l.reachable()
 		l.backends()

@@ -15,12 +15,13 @@ const elementsPerLine = 200
 // extended buffer. Equal state gives equal bytes. What the affinity sets
 // remember is lost with the old table.
 func (r *RuleSet) AppendNFT(dst []byte) []byte {
-	parts := make([]*nftFragment, len(r.policies))
+	policies := r.Policies()
+	parts := make([]*nftFragment, len(policies))
 	inParallel(len(parts), func(from, to int) {
 		w := newNFTText(r)
 		w.shared, w.pool.piece = true, fragmentsPiece
 		for i := from; i < to; i++ {
-			parts[i] = w.fragment(r.policies[i], r.spans.of(r.policies[i]))
+			parts[i] = w.fragment(policies[i], r.spans.of(policies[i]))
 		}
 	})
 	size := 4096

@@ -154,8 +154,9 @@ type Frontend struct {
 // all methods may be called concurrently.
 type RuleSet struct {
 	node      *node
-	policies  []*Policy
-	endpoints int // of all policies
+	list      policyList
+	flat      atomic.Pointer[[]*Policy] // the same in one piece, made when first needed
+	endpoints int                       // of all policies
 	refused   []*InputError
 	notices   []Diagnostic
 	table     *table
@@ -171,13 +172,20 @@ type Diagnostic struct {
 }
 
 // Policies returns the service ports, sorted by key.
-func (r *RuleSet) Policies() []*Policy { return r.policies }
+func (r *RuleSet) Policies() []*Policy {
+	if all := r.flat.Load(); all != nil {
+		return *all
+	}
+	all := r.list.flat()
+	r.flat.Store(&all)
+	return all
+}
 
 // Frontends returns the addresses that are captured, in the order of their
 // policies.
 func (r *RuleSet) Frontends() []Frontend {
 	var out []Frontend
-	for _, p := range r.policies {
+	for _, p := range r.Policies() {
 		for f := range p.eachFrontend {
 			if !p.loses(f.key()) {
 				out = append(out, f)
@@ -200,7 +208,7 @@ func (r *RuleSet) Refused() []*InputError { return r.refused }
 // skips them, sorted.
 func (r *RuleSet) Diagnostics() []Diagnostic {
 	out := notices(slices.Clone(r.notices))
-	for _, p := range r.policies {
+	for _, p := range r.Policies() {
 		for f := range p.eachFrontend {
 			if holder, lost := p.lost[f.key()]; lost {
 				out.add("Service "+p.Key.Namespace+"/"+p.Key.Service, f.Kind.String(), f.text(),

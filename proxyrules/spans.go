@@ -60,6 +60,14 @@ type placement struct {
 	span   span
 }
 
+// compare orders by policy, cluster before local.
+func (p *placement) compare(q *placement) int {
+	if p.policy == q.policy {
+		return cmpBool(p.local, q.local)
+	}
+	return cmpOr(p.policy.Key.compare(q.policy.Key), cmpBool(p.local, q.local))
+}
+
 func (p *placement) list() []Backend {
 	if p.local {
 		return p.policy.Local
@@ -185,9 +193,7 @@ func (e *spanEdit) change(ch change, local bool) {
 
 // place gives every list of one map its span.
 func place(list []placement) {
-	slices.SortFunc(list, func(a, b placement) int {
-		return cmpOr(a.policy.Key.compare(b.policy.Key), cmpBool(a.local, b.local))
-	})
+	slices.SortFunc(list, func(a, b placement) int { return a.compare(&b) })
 	taken := make([]span, 0, len(list)) // by base
 	for i := range list {
 		p := &list[i]

@@ -55,11 +55,10 @@ func TestSpansThatMeet(t *testing.T) {
 				ch.new = crowded(t, n, i, base, 1+rng.IntN(9))
 			}
 			have[i] = ch.new
-			next := *current
-			next.apply([]change{ch})
+			next := current.after(n, nil, []change{ch})
 			requireDisjoint(t, next.spans)
-			texts = append(texts, string(Diff(current, &next).AppendNFT(nil)))
-			current = &next
+			texts = append(texts, string(Diff(current, next).AppendNFT(nil)))
+			current = next
 
 			fresh := &RuleSet{node: n, table: newTable(), spans: new(spanTable)}
 			var all []change

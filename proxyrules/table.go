@@ -98,12 +98,12 @@ type entry struct {
 // service costs a shard or two and readers need no lock.
 type table struct {
 	seed   uint64
-	shards [tableShards]tableShard
+	shards [tableShards]*tableShard // nil: empty
 	taken  *takenSet
 	direct *directTable
 }
 
-const tableShards = 256
+const tableShards = 512
 
 type tableShard struct {
 	slots []entry // a power of two, at most three quarters in use
@@ -120,10 +120,11 @@ func (t *table) hash(k tableKey) uint64 {
 
 func (t *table) find(k tableKey) *entry {
 	h := t.hash(k)
-	slots := t.shards[h%tableShards].slots
-	if len(slots) == 0 {
+	s := t.shards[h%tableShards]
+	if s == nil {
 		return nil
 	}
+	slots := s.slots
 	mask := uint64(len(slots) - 1)
 	for i := h / tableShards; ; i++ {
 		e := &slots[i&mask]
@@ -179,7 +180,7 @@ func (e *tableEdit) expect(n int) {
 		size *= 2
 	}
 	for i := range e.t.shards {
-		e.t.shards[i].slots = make([]entry, size)
+		e.t.shards[i] = &tableShard{slots: make([]entry, size)}
 		e.owned[i] = true
 	}
 }
@@ -208,15 +209,14 @@ func (e *tableEdit) directChanges() []directChange {
 // own returns the shard of a hash, copied if others can see it.
 func (e *tableEdit) own(h uint64) *tableShard {
 	i := h % tableShards
-	s := &e.t.shards[i]
-	switch {
-	case s.slots == nil:
-		s.slots = make([]entry, 8)
+	switch s := e.t.shards[i]; {
+	case s == nil:
+		e.t.shards[i] = &tableShard{slots: make([]entry, 8)}
 	case !e.owned[i]:
-		s.slots = append([]entry(nil), s.slots...)
+		e.t.shards[i] = &tableShard{slots: slices.Clone(s.slots), used: s.used}
 	}
 	e.owned[i] = true
-	return s
+	return e.t.shards[i]
 }
 
 // slot returns the entry of a key, which it makes if need be.

@@ -64,6 +64,9 @@ func requireTable(t *testing.T, want map[tableKey]uint32, got *table) {
 	entries := 0
 	for i := range got.shards {
 		used := 0
+		if got.shards[i] == nil {
+			continue
+		}
 		for k := range got.shards[i].slots {
 			if got.shards[i].slots[k].count > 0 {
 				used++

@@ -95,7 +95,7 @@ func (t *tracer) holds(p *Policy, kinds ...FrontendKind) bool {
 
 // first returns the first policy that satisfies ok.
 func (t *tracer) first(ok func(*Policy) bool) *Policy {
-	for _, p := range t.policies {
+	for _, p := range t.Policies() {
 		if ok(p) {
 			return p
 		}
@@ -123,7 +123,7 @@ func (t *tracer) isPod() bool {
 }
 
 func (t *tracer) iptables() {
-	for _, p := range t.policies {
+	for _, p := range t.Policies() {
 		if t.holds(p, ClusterIPFrontend) && len(p.internal()) > 0 {
 			t.why("nat KUBE-SERVICES: %s is the clusterIP of %s", t.t.Flow.Destination, p.Key)
 			t.mark = t.offCluster()
@@ -144,7 +144,7 @@ func (t *tracer) iptables() {
 		}
 	}
 	if t.n.acceptsNodePort(t.dst) {
-		for _, p := range t.policies {
+		for _, p := range t.Policies() {
 			if t.holds(p, NodePortFrontend) && p.HasEndpoints {
 				t.why("nat KUBE-NODEPORTS: node port %d of %s", t.port, p.Key)
 				if t.external(p) {

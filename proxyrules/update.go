@@ -15,29 +15,10 @@ type Update struct {
 }
 
 // Diff compares two RuleSets of one node and family. RuleSets of one Compiler
-// share what did not change, and comparing them costs little more than a
-// glance at each service port.
+// share what did not change, and comparing them costs little more than what
+// did.
 func Diff(from, to *RuleSet) *Update {
-	u := &Update{from: from, to: to, full: !sameRules(from.node, to.node)}
-	a, b := from.policies, to.policies
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:
-			a, b = a[1:], b[1:]
-		case len(b) == 0 || len(a) > 0 && a[0].Key.compare(b[0].Key) < 0:
-			u.changes = append(u.changes, change{old: a[0]})
-			a = a[1:]
-		case len(a) == 0 || a[0].Key.compare(b[0].Key) > 0:
-			u.changes = append(u.changes, change{new: b[0]})
-			b = b[1:]
-		default:
-			if !a[0].equal(b[0]) {
-				u.changes = append(u.changes, change{a[0], b[0]})
-			}
-			a, b = a[1:], b[1:]
-		}
-	}
-	return u
+	return &Update{from: from, to: to, changes: from.list.diff(to.list), full: !sameRules(from.node, to.node)}
 }
 
 // sameRules: the rules that do not depend on Services are the same.

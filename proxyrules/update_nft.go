@@ -112,13 +112,19 @@ func (u *Update) withMoved() []change {
 		if u.from.spans.maps[i] == u.to.spans.maps[i] {
 			continue
 		}
-		b := u.to.spans.at(i)
-		for k := range b {
-			p := b[k].policy
-			was := u.from.spans.find(p, b[k].local)
-			if was.n > 0 && was != b[k].span && !u.changed(p.Key) && !slices.Contains(out, change{p, p}) {
+		was := u.from.spans.at(i)
+		for _, q := range u.to.spans.at(i) { // both by policy
+			for len(was) > 0 && was[0].compare(&q) < 0 {
+				was = was[1:]
+			}
+			if len(was) == 0 || was[0].compare(&q) != 0 {
+				continue
+			}
+			p := q.policy
+			if was[0].span != q.span && !u.changed(p.Key) && !slices.Contains(out, change{p, p}) {
 				out = append(slices.Clip(out), change{p, p})
 			}
+			was = was[1:]
 		}
 	}
 	return out
