@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"bytes"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,6 +99,23 @@ func TestASnapshotThatIsNotWantedIsAnswered(t *testing.T) {
 	r.settle()
 	require.Equal(t, [][2]uint64{{1, 0}, {2, 1}}, r.results())
 	require.Equal(t, uint64(77), r.core.state.applied)
+}
+
+// A snapshot that was received is on the disk under its name before the log says so: a
+// crash in between leaves a file too many, never a record of one that is not there.
+func TestASnapshotHasItsNameBeforeItsRecord(t *testing.T) {
+	r := newReceiver(t, 9)
+	var syncs []string
+	r.disk.fs.(*wal.MemFS).Fault = func(op wal.Op, name string) error {
+		if op != wal.OpWrite {
+			syncs = append(syncs, filepath.Base(name))
+		}
+		return nil
+	}
+	r.send(1, 9)
+	r.settle()
+	require.Equal(t, uint64(77), r.core.state.applied)
+	require.Equal(t, []string{"recv-1.tmp", "snap", "next-1.tmp"}, syncs, "the last one is the log, as it was called when it was made")
 }
 
 // What a proposer should have refused is refused by everybody when it is applied: Raft
