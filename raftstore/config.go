@@ -86,6 +86,11 @@ type Config struct {
 	// much in the log is reason for a snapshot, too. Zero means 64 MiB. They are on disk;
 	// in memory are up to an eighth of it, and what is not applied yet.
 	CatchUpSizeBytes int64
+	// CatchUpRateBytes is how much a leader sends in a second to members that are far
+	// behind, all together, while clients write; twice what these write comes on top.
+	// Without writes there is no such bound. More brings members up sooner and leaves
+	// less for the clients meanwhile. Zero means 32 MiB.
+	CatchUpRateBytes int64
 
 	// RequestSizeMax is the largest encoded request in bytes. Zero means 1.5 MiB.
 	RequestSizeMax int
@@ -133,6 +138,7 @@ const (
 	defaultSnapshotEntries    = 10_000
 	defaultCatchUpEntries     = 5_000
 	defaultCatchUpSizeBytes   = 64 << 20
+	defaultCatchUpRateBytes   = 32 << 20
 	defaultRequestSizeMax     = 3 << 19
 	defaultTxnOpsMax          = 128
 	defaultPendingMax         = 8192
@@ -159,6 +165,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SnapshotEntries, defaultSnapshotEntries)
 	setDefault(&c.CatchUpEntries, defaultCatchUpEntries)
 	setDefault(&c.CatchUpSizeBytes, defaultCatchUpSizeBytes)
+	setDefault(&c.CatchUpRateBytes, defaultCatchUpRateBytes)
 	setDefault(&c.RequestSizeMax, defaultRequestSizeMax)
 	setDefault(&c.TxnOpsMax, defaultTxnOpsMax)
 	setDefault(&c.PendingMax, defaultPendingMax)
@@ -216,6 +223,7 @@ func (c *Config) validate() error {
 		{"SnapshotEntries", int64(c.SnapshotEntries), 1, 1 << 40},
 		{"CatchUpEntries", int64(c.CatchUpEntries), 1, 1 << 40},
 		{"CatchUpSizeBytes", c.CatchUpSizeBytes, 1, 1 << 40},
+		{"CatchUpRateBytes", c.CatchUpRateBytes, 1 << 10, 1 << 40},
 		{"RequestSizeMax", int64(c.RequestSizeMax), 1 << 10, 64 << 20},
 		{"TxnOpsMax", int64(c.TxnOpsMax), 1, 1 << 20},
 		{"PendingMax", int64(c.PendingMax), 1, 1 << 24},

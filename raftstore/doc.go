@@ -69,6 +69,11 @@
 //	voters     1  2  3  4  5  6  7
 //	tolerates  0  0  1  1  2  2  3
 //
+// A member that was away gets the log, as long as it is there, or else a snapshot and
+// the log behind it. While clients write, the leader bounds what it sends to such
+// members (pace.go), and each member writes and reads its snapshots in small parts
+// with pauses. A sole voter leads at once when it is opened.
+//
 // Backup writes the state as it is; Restore founds a cluster of another identity
 // from it, with later revisions if asked to, and ForceNewCluster one from the files of
 // a member whose cluster has lost its quorum for good.
@@ -174,7 +179,7 @@
 // # Reading order
 //
 // kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go; command.go, machine.go,
-// session.go; replica.go, persist.go, snapshot.go, transfer.go, image.go; open.go,
+// session.go; replica.go, persist.go, snapshot.go, transfer.go, pace.go, image.go; open.go,
 // node.go, leadership.go, lifecycle.go, change.go, change_desk.go, announce.go, backup.go, rescue.go; raftlog.go,
 // message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
 // is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits

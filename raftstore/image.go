@@ -241,8 +241,22 @@ func writeImage(fs wal.FS, name string, c *cut, pace func()) (err error) {
 	return f.Sync()
 }
 
+// pacedReader reads a file from its start and calls pace, if set, after each part.
+type pacedReader struct {
+	io.Reader
+	pace func()
+}
+
+func (r pacedReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.pace != nil {
+		r.pace()
+	}
+	return n, err
+}
+
 // loadImage reads a file that writeImage wrote.
-func loadImage(fs wal.FS, name string, clusterID uint64) (m *machine, err error) {
+func loadImage(fs wal.FS, name string, clusterID uint64, pace func()) (m *machine, err error) {
 	f, err := fs.Open(name)
 	if err != nil {
 		return nil, err
@@ -252,7 +266,7 @@ func loadImage(fs wal.FS, name string, clusterID uint64) (m *machine, err error)
 	if err != nil {
 		return nil, err
 	}
-	m, err = readImage(io.NewSectionReader(f, 0, size), clusterID)
+	m, err = readImage(pacedReader{io.NewSectionReader(f, 0, size), pace}, clusterID)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

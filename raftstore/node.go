@@ -112,16 +112,21 @@ func (n *node) background(work, done func()) {
 	})
 }
 
-// paceMax is the longest pause between two parts of a snapshot.
-const paceMax = 10 * time.Millisecond
+const (
+	// pauseShare is how many times longer a snapshot pauses than it works: it has time,
+	// and clients have not.
+	pauseShare = 4
+	// pauseMax is the longest pause between two parts of a snapshot.
+	pauseMax = 10 * time.Millisecond
+)
 
-// pacer makes a function that pauses for as long as the work since its last pause
-// has taken, except when somebody waits for the end.
+// pacer makes a function that pauses for pauseShare times as long as the work since
+// its last pause has taken, except when somebody waits for the end.
 func (n *node) pacer() func() {
 	last := time.Now()
 	return func() {
 		if n.ended() == nil {
-			time.Sleep(min(time.Since(last), paceMax))
+			time.Sleep(min(pauseShare*time.Since(last), pauseMax))
 		}
 		last = time.Now()
 	}

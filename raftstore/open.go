@@ -76,6 +76,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	r = &replica{
 		id: cfg.ID, clusterID: rec.ClusterID, cfg: cfg, wal: w, logger: cfg.Logger,
 		disk:    snapshotDir{fs: cfg.FS, dir: filepath.Join(dir, "snap")},
+		pace:    pace{ratePerSecond: cfg.CatchUpRateBytes, acked: map[uint64]uint64{}},
 		sending: map[uint64]*outgoing{}, told: map[uint64]bool{}, heard: map[uint64]uint64{},
 	}
 	if err := cfg.FS.MkdirAll(r.disk.dir); err != nil {
@@ -189,7 +190,7 @@ func (r *reader) members() []Member {
 func (r *replica) loadState(rec *wal.Recovered) (*machine, error) {
 	var broken error
 	for _, mark := range slices.Backward(rec.Marks) {
-		state, err := loadImage(r.disk.fs, r.disk.path(snapshotName(mark.Index, mark.Term)), r.clusterID)
+		state, err := loadImage(r.disk.fs, r.disk.path(snapshotName(mark.Index, mark.Term)), r.clusterID, nil)
 		if err == nil && (state.applied != mark.Index || state.term != mark.Term) {
 			err = fmt.Errorf("%w: it is at %d/%d, expected %d/%d", ErrCorruptSnapshot, state.term, state.applied, mark.Term, mark.Index)
 		}

@@ -42,6 +42,9 @@ func (r *replica) takeTasks() error {
 		if err := r.core.log.append(m.Entries); err != nil {
 			return err
 		}
+		for _, e := range m.Entries {
+			r.pace.grown += entrySize(e)
+		}
 		r.tasks = append(r.tasks, task)
 	}
 	fx.persist = fx.persist[:0]

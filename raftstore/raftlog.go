@@ -28,6 +28,9 @@ type raftLog struct {
 	entries []*pb.Entry
 	// sizeBytes is the size of all entries, heldBytes of those in memory.
 	sizeBytes, heldBytes int64
+	// followedBytes is how much of it the last snapshot has left for members that are on
+	// their way through the log.
+	followedBytes int64
 	// heldMax bounds heldBytes as far as entries are applied: at twice that the older
 	// half goes.
 	heldMax int64
@@ -194,10 +197,19 @@ func (l *raftLog) compact(index uint64) {
 	}
 }
 
+// size returns that of the entries above one index and up to another. Both may lie
+// outside of the log.
+func (l *raftLog) size(above, upTo uint64) (sizeBytes int64) {
+	for i := max(above, l.offset); i < min(upTo, l.last()); i++ {
+		sizeBytes += l.marks[i-l.offset].size
+	}
+	return sizeBytes
+}
+
 // reset empties the log behind a snapshot that replaces it.
 func (l *raftLog) reset(index, term uint64) {
 	l.offset, l.offsetTerm, l.held = index, term, index
-	l.marks, l.entries, l.sizeBytes, l.heldBytes = nil, nil, 0, 0
+	l.marks, l.entries, l.sizeBytes, l.heldBytes, l.followedBytes = nil, nil, 0, 0, 0
 }
 
 // reserve returns the index up to which the log may be compacted when a snapshot

@@ -45,6 +45,7 @@ type replica struct {
 	// cutAfter is the tick before which no snapshot is begun, after one has failed.
 	cutAfter uint64
 
+	pace      pace
 	sending   map[uint64]*outgoing
 	receiving *incoming
 	received  *receivedImage
@@ -100,7 +101,9 @@ func (r *replica) receive(f transport.Frame) {
 		r.logger.Warn("dropped a message", "from", f.From, "error", err)
 		return
 	}
-	r.core.step(m)
+	if !r.holdBack(m) {
+		r.core.step(m)
+	}
 }
 
 // desk returns who takes a frame that is not Raft's, nil if it is.
@@ -120,6 +123,7 @@ func (r *replica) desk(f transport.Frame) func(transport.Frame) error {
 // tick moves logical time by one.
 func (r *replica) tick() {
 	r.core.tick()
+	r.pace.tick(r.core.state.applied)
 	r.tickTransfers()
 	r.watchDisk()
 	r.askAround()
@@ -138,6 +142,7 @@ const reclaimSteps = 2000
 // final: the replica must not be used any more.
 func (r *replica) turn() error {
 	r.core.now = r.now()
+	r.bringUp()
 	r.leases.moved = false
 	for r.err == nil {
 		for r.core.ready() {

@@ -218,12 +218,14 @@ func newWorld(t *testing.T, seed uint64) *world {
 	leases := w.rng.IntN(2) == 0
 	// With a small one, nearly all of the log is read from the disk.
 	catchUpSize := []int64{0, 32 << 10}[seed%2]
+	catchUpRate := []int64{0, 8 << 10}[seed%2]
 	for _, m := range members {
 		n := &simNode{w: w, id: m.ID, fs: wal.NewMemFS(), slow: w.rng.IntN(3) == 0, busy: w.rng.IntN(3) == 0}
 		n.period = w.between(9*time.Millisecond, 11*time.Millisecond)
 		n.cfg = Config{
 			ID: m.ID, Members: members, SegmentSizeBytes: 8 << 10,
 			SnapshotEntries: snapshotEntries, CatchUpEntries: catchUp, CatchUpSizeBytes: catchUpSize, LeaseReads: leases,
+			CatchUpRateBytes: catchUpRate,
 		}.withDefaults()
 		w.nodes = append(w.nodes, n)
 	}

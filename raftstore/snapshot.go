@@ -3,13 +3,16 @@ package raftstore
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/wal"
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 )
 
 // snapshotDir holds the snapshot files of a member. A file counts when the log has
@@ -18,9 +21,10 @@ import (
 type snapshotDir struct {
 	fs  wal.FS
 	dir string
-	// pace, if set, is called after each part of a snapshot that is written, so that
-	// the writing takes no more than a share of processor and disk.
-	pace func()
+	// pacer, if set, makes what is called after each part of a snapshot that is written,
+	// or read to be installed, so that this takes no more than a share of processor and
+	// disk.
+	pacer func() (pause func())
 }
 
 const (
@@ -39,12 +43,19 @@ func parseSnapshotName(name string) (index, term uint64, ok bool) {
 	return index, term, snapshotName(index, term) == name
 }
 
+func (d snapshotDir) pause() func() {
+	if d.pacer == nil {
+		return nil
+	}
+	return d.pacer()
+}
+
 func (d snapshotDir) path(name string) string { return filepath.Join(d.dir, name) }
 
 // write makes a cut durable under its final name.
 func (d snapshotDir) write(c *cut) error {
 	temp := fmt.Sprintf("cut-%016x%s", c.index, tempSuffix)
-	if err := writeImage(d.fs, d.path(temp), c, d.pace); err != nil {
+	if err := writeImage(d.fs, d.path(temp), c, d.pause()); err != nil {
 		return err
 	}
 	return d.keep(temp, c.index, c.term)
@@ -106,7 +117,7 @@ func (r *replica) maybeCut() {
 	}
 	// While a transfer holds the log, another snapshot would not shorten it.
 	enough := r.cfg.SnapshotEntries + r.stagger()
-	large := log.sizeBytes > 2*r.cfg.CatchUpSizeBytes && len(r.sending) == 0
+	large := log.sizeBytes-log.followedBytes > 2*r.cfg.CatchUpSizeBytes && len(r.sending) == 0
 	if since < enough && !log.wanted && !large {
 		return
 	}
@@ -168,9 +179,31 @@ func (r *replica) marked(t diskTask) {
 	}
 	log.snapshot = &pb.SnapshotMetadata{Index: new(t.mark.Index), Term: new(t.mark.Term), ConfState: t.conf}
 	keep := log.reserve(t.mark.Index, r.cfg.CatchUpEntries, r.cfg.CatchUpSizeBytes)
-	// A member that is getting a snapshot needs what comes after it.
+	// A member that is getting a snapshot needs what comes after it, and one that is
+	// getting the log the rest of that.
 	for _, o := range r.sending {
 		keep = min(keep, o.index)
 	}
-	log.compact(keep)
+	followed := min(keep, r.followed())
+	log.followedBytes = log.size(followed, keep)
+	log.compact(followed)
+}
+
+// followShare is how many times CatchUpSizeBytes the log may take for members that are
+// on their way through it.
+const followShare = 4
+
+// followed returns the index up to which members that are sent the log have it, as far
+// as what is behind it is within bounds.
+func (r *replica) followed() uint64 {
+	log := r.core.log
+	index := log.last()
+	if r.core.role == raft.StateLeader {
+		r.core.raw.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+			if p.State == tracker.StateReplicate && r.heardLately(id) {
+				index = min(index, p.Match)
+			}
+		})
+	}
+	return max(index, log.reserve(log.last(), math.MaxUint64, followShare*r.cfg.CatchUpSizeBytes))
 }

@@ -60,7 +60,7 @@ func open(dir string, cfg Config) (*Store, error) {
 	r.background, r.complete = n.background, n.complete
 	started := time.Now()
 	r.now = func() time.Duration { return time.Since(started) }
-	r.disk.pace = n.pacer()
+	r.disk.pacer = n.pacer
 	r.attach(network)
 	n.start()
 	return &Store{node: n, kv: r.core.state.store, alarms: r.core.state.alarms, cfg: cfg}, nil

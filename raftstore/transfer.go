@@ -94,9 +94,9 @@ func (r *replica) endTransfer(o *outgoing, status raft.SnapshotStatus) {
 	r.core.raw.ReportSnapshot(o.to, status)
 }
 
-// pump sends parts as far as the window reaches.
+// pump sends parts as far as the window reaches and the pace allows.
 func (r *replica) pump(o *outgoing) {
-	for o.sent < o.size && o.sent < o.wanted+partsWindow*partSize {
+	for o.sent < o.size && o.sent < o.wanted+partsWindow*partSize && r.pace.allows() {
 		part := make([]byte, min(partSize, o.size-o.sent))
 		if _, err := o.file.ReadAt(part, o.sent); err != nil && !errors.Is(err, io.EOF) {
 			r.logger.Warn("cannot read a snapshot", "error", err)
@@ -107,9 +107,10 @@ func (r *replica) pump(o *outgoing) {
 		r.encoded = binary.AppendUvarint(r.encoded, uint64(o.sent))
 		r.encoded = appendBytes(r.encoded, part)
 		if !r.net.Send(o.to, transport.LaneSnapshot, 0, r.encoded) {
-			return // tickTransfers tries again
+			return // bringUp and tickTransfers try again
 		}
 		o.sent += int64(len(part))
+		r.pace.spend(int64(len(part)))
 	}
 }
 
@@ -144,6 +145,7 @@ type incoming struct {
 	from, id  uint64
 	name      string
 	file      wal.File
+	writer    *fileWriter
 	size, off int64
 	m         *pb.Message
 	verifying bool
@@ -215,7 +217,7 @@ func (r *replica) beginIncoming(from, id uint64, size int64, m *pb.Message) erro
 	if err != nil {
 		return err
 	}
-	r.receiving = &incoming{from: from, id: id, name: name, file: file, size: size, m: m, progress: r.core.ticks}
+	r.receiving = &incoming{from: from, id: id, name: name, file: file, writer: &fileWriter{file: file}, size: size, m: m, progress: r.core.ticks}
 	r.answer(r.receiving, transferWants, 0)
 	return nil
 }
@@ -226,7 +228,7 @@ func (r *replica) addPart(from, id, off uint64, part []byte) error {
 		return nil
 	}
 	if off == uint64(in.off) && in.off+int64(len(part)) <= in.size {
-		if _, err := in.file.WriteAt(part, in.off); err != nil {
+		if _, err := in.writer.Write(part); err != nil {
 			r.answer(in, transferResult, 0)
 			r.dropIncoming()
 			return err
@@ -248,7 +250,7 @@ func (r *replica) verify(in *incoming) {
 	var err error
 	r.background(func() {
 		if err = errors.Join(in.file.Sync(), in.file.Close()); err == nil {
-			state, err = loadImage(r.disk.fs, r.disk.path(in.name), r.clusterID)
+			state, err = loadImage(r.disk.fs, r.disk.path(in.name), r.clusterID, r.disk.pause())
 		}
 	}, func() {
 		r.receiving = nil
