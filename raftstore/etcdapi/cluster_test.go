@@ -201,7 +201,7 @@ func (c *cluster) announced(client *clientv3.Client) (list *clientv3.MemberListR
 func (c *cluster) ctx() context.Context { return testContext(c.t) }
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
