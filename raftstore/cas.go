@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/orchcore/orchcore/raftstore/mvcc"
 )
@@ -82,14 +83,39 @@ func (l *updateLink) swap(key, next []byte) Txn {
 //
 // Every one is a compare-and-swap: when somebody else has written in between, the rest
 // of the chain fails, and begins anew from the value that the first failure reports.
+//
+// If chains at several members went on like that, each would break the others again and
+// again. So one that has seen somebody else's value goes in rounds for a while: callers
+// gather while a round is open, which then wins or loses as a whole, and one that has
+// won leaves the key alone for twice as long as it took, for the others to win one.
 type updateChain struct {
 	mu    sync.Mutex
-	users int // guarded by updateChains.mu
+	users int // callers; guarded by updateChains.mu
 	// tail is what the next update builds on while some are open.
 	tail  updateLink
 	open  int
 	epoch uint64 // counts failures that have reset the tail
+
+	// rounds is how many are still to come, 0 while nobody else is about.
+	rounds int
+	// waiting is how many callers wait for the next one, joins how many of those may
+	// still join the one that is open, over is closed at its end, and lost tells that
+	// some of it failed.
+	waiting int
+	joins   int
+	over    chan struct{}
+	lost    bool
+	// begun is when it began, and resume when the next one may.
+	begun, resume time.Time
+	own           int64 // the revision of the last success
 }
+
+const (
+	// contendedRounds is for how many rounds a chain remembers that others write, too.
+	contendedRounds = 16
+	// yieldMax bounds the time that a chain leaves to the others.
+	yieldMax = 20 * time.Millisecond
+)
 
 // chainValueMax bounds the values that are compared as such, in bytes: it doubles what
 // an update puts into the log. With larger ones updates of a key wait for their turn.
@@ -125,9 +151,9 @@ func (u *updateChains) release(key []byte, c *updateChain) {
 }
 
 // Update is the function Update. Callers at the same member line up: n of them cost one
-// round of commits, not n. Those at different members contend: some make progress,
-// the others try again, with the new value, until their context ends. f must not update
-// the same key itself.
+// round of commits, not n. Members whose callers meet at a key take turns, more or less:
+// some make progress, the others try again, with the new value, until their context
+// ends. f must not update the same key itself.
 func (s *Store) Update(ctx context.Context, key []byte, f UpdateFunc) (revision int64, err error) {
 	c := s.updates.acquire(key)
 	defer s.updates.release(key, c)
@@ -155,6 +181,9 @@ func (s *Store) Update(ctx context.Context, key []byte, f UpdateFunc) (revision 
 func (s *Store) proposeUpdate(ctx context.Context, c *updateChain, key []byte, f UpdateFunc) (*request, uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.await(ctx); err != nil {
+		return nil, 0, err
+	}
 	if c.open == 0 {
 		// This may be older than what others have written: the compare will tell.
 		kv, _, err := s.kv.Lookup(key, 0)
@@ -162,6 +191,7 @@ func (s *Store) proposeUpdate(ctx context.Context, c *updateChain, key []byte, f
 			return nil, 0, err
 		}
 		c.tail = linkTo(kv)
+		c.begin(kv.ModRevision)
 	}
 	if c.tail.revision == 0 && len(c.tail.value) > chainValueMax {
 		return nil, c.epoch, nil
@@ -197,10 +227,67 @@ func (s *Store) proposeSettled(ctx context.Context, c *updateChain, key []byte, 
 	r, err := s.startSwap(ctx, &link, key, next)
 	if err == nil {
 		c.mu.Lock()
+		if c.open == 0 {
+			c.begin(link.revision)
+		}
 		c.open++
 		c.mu.Unlock()
 	}
 	return r, err
+}
+
+// await waits for a round that the caller may begin or join. c.mu is held before and
+// after, not while it waits.
+func (c *updateChain) await(ctx context.Context) error {
+	for c.rounds > 0 {
+		var turn <-chan time.Time
+		switch yield := time.Until(c.resume); {
+		case c.open > 0 && c.joins > 0:
+			c.joins--
+			return nil
+		case c.open == 0 && yield <= 0:
+			return nil
+		case c.open == 0:
+			turn = time.After(yield)
+		}
+		over := c.over
+		if turn != nil {
+			over = nil
+		}
+		c.waiting++
+		c.mu.Unlock()
+		var err error
+		select {
+		case <-over:
+		case <-turn:
+		case <-ctx.Done():
+			err = contextReason(ctx)
+		}
+		c.mu.Lock()
+		c.waiting--
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin opens a round that builds on the value of a revision.
+func (c *updateChain) begin(revision int64) {
+	if c.own != 0 && revision > c.own {
+		c.rounds = contendedRounds
+	}
+	c.begun, c.joins, c.lost = time.Now(), c.waiting, false
+	c.over = make(chan struct{})
+}
+
+// end closes a round when all of it is settled.
+func (c *updateChain) end() {
+	if c.rounds > 0 && !c.lost {
+		c.rounds--
+		c.resume = time.Now().Add(min(2*time.Since(c.begun), yieldMax))
+	}
+	close(c.over)
 }
 
 func (s *Store) startSwap(ctx context.Context, link *updateLink, key, next []byte) (*request, error) {
@@ -222,6 +309,15 @@ func (c *updateChain) settle(res *result, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open--
+	switch {
+	case res.err == nil && res.txn.Succeeded:
+		c.own = max(c.own, res.txn.Revision)
+	case res.err == nil:
+		c.rounds, c.lost = contendedRounds, true
+	}
+	if c.open == 0 {
+		c.end()
+	}
 	if res.err != nil || res.txn.Succeeded || epoch != c.epoch {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/orchcore/orchcore/raftstore/mvcc"
 	"github.com/stretchr/testify/require"
@@ -130,6 +131,42 @@ func TestUpdatesSeeForeignWrites(t *testing.T) {
 			require.Greater(t, next, at)
 			at = next
 		}
+	}
+}
+
+// Callers at three members, of one key: all count, and none is left out for long. Those
+// that give up while they wait for a round hold nobody up.
+func TestUpdatesAtThreeMembers(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	ctx := testContext(t)
+	const clients, each = 8, 15
+	var wg sync.WaitGroup
+	for id := uint64(1); id <= 3; id++ {
+		for range clients {
+			wg.Go(func() {
+				for range each {
+					_, err := c.stores[id].Update(ctx, []byte("k"), increment)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					hasty, cancel := context.WithTimeout(ctx, time.Millisecond)
+					_, err = c.stores[id].Update(hasty, []byte("k"), func(current []byte, _ bool) ([]byte, error) {
+						return current, nil // whether it is applied or not
+					})
+					cancel()
+					if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	require.Equal(t, strconv.Itoa(3*clients*each), get(t, c.stores[1], "k"))
+	for _, s := range c.stores {
+		require.Empty(t, s.updates.byKey)
 	}
 }
 
