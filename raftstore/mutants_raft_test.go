@@ -2,11 +2,6 @@ package raftstore
 
 // How Raft is to be used: reads, elections, members, and what the network owes.
 var raftRules = []rule{
-	{name: "the log in memory has what is on its way to the disk", source: "raft/v3 testdata/async_storage_writes_append_aba_race.txt", mutants: []mutant{
-		{name: "entries are in the log in memory when they are durable", file: "persist.go",
-			old:  "if err := r.core.log.append(m.Entries); err != nil {\n\t\t\treturn err\n\t\t}\n",
-			more: []string{"\t\tr.core.persisted(t.append)\n", "\t\tif err := r.core.log.append(t.append.Entries); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tr.core.persisted(t.append)\n"}},
-	}},
 	{name: "a read is answered when a quorum has confirmed the leader after it was asked", source: "Raft §6.4 of the thesis; etcd #20418, #21399; raft #397", mutants: []mutant{
 		{name: "reads are answered without asking anybody", file: "read.go",
 			old: "q.open = &question{requests: q.waiting}", new: "c.fx.done = append(c.fx.done, q.waiting...)\n\tq.count -= len(q.waiting)\n\tq.waiting = nil\n\tif true {\n\t\treturn\n\t}\n\tq.open = &question{requests: q.waiting}"},
