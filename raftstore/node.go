@@ -3,6 +3,7 @@ package raftstore
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -15,8 +16,10 @@ import (
 // in the inbox and wakes it. Nobody ever waits for the owner with a lock held.
 type node struct {
 	replica *replica
-	net     transport.Transport
-	cfg     Config
+	// answered is how many requests were given back since await.
+	answered int
+	net      transport.Transport
+	cfg      Config
 
 	wake    chan struct{}
 	stopped chan struct{} // closed when the owner has ended
@@ -186,6 +189,7 @@ func (n *node) complete(requests []*request) {
 	for _, r := range requests {
 		r.done <- struct{}{}
 	}
+	n.answered += len(requests)
 }
 
 // ended says why the member answers nothing any more, nil while it works.
@@ -244,6 +248,32 @@ func (n *node) run() (err error) {
 		}
 		n.publish()
 		spare = in.emptied()
+		if n.await(); n.replica.holdsNotices() && len(n.wake) == 0 {
+			n.replica.sendNotices()
+		}
+	}
+}
+
+// yieldsMax is how often the owner lets others run in the hope for company: a few times
+// are enough to run the clients that were answered, when there is a processor for them.
+const yieldsMax = 4
+
+// await lets the clients run that were answered: most come back at once, and what they
+// bring then shares an entry, or a question to a quorum. One client alone is waited for
+// only if its next write saves notices.
+func (n *node) await() {
+	wanted := n.answered
+	if n.answered = 0; wanted == 1 && !n.replica.holdsNotices() {
+		return
+	}
+	for range yieldsMax {
+		n.mu.Lock()
+		enough := len(n.inbox.requests) >= wanted
+		n.mu.Unlock()
+		if enough {
+			return
+		}
+		runtime.Gosched()
 	}
 }
 

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/orchcore/orchcore/raftstore/wal"
@@ -62,6 +63,13 @@ const slowSync = 2 * time.Millisecond
 // diskBusy reports whether this member itself keeps its disk busy just now: then a
 // sync may take long, and the others, who do so at other times, decide without it.
 func (r *replica) diskBusy() bool { return r.cutting || r.removing || r.preparing }
+
+// owesSync reports whether what is queued is more than a commit index.
+func (r *replica) owesSync() bool {
+	return slices.ContainsFunc(r.tasks, func(t diskTask) bool {
+		return t.mark != nil || t.members || t.append != nil && len(t.append.Responses) > 0
+	})
+}
 
 // writeTasks writes everything that is queued with one sync.
 func (r *replica) writeTasks() error {

@@ -52,6 +52,8 @@ type replica struct {
 	transfers uint64
 
 	encoded []byte
+	// notices are appends without entries that were not sent yet; see notice.go.
+	notices []*pb.Message
 	// heard are the ticks at which the others were heard of last.
 	heard map[uint64]uint64
 	// told are the members that say this one was removed.
@@ -141,6 +143,7 @@ const reclaimSteps = 2000
 // turn carries out everything that the inputs so far have led to. An error is
 // final: the replica must not be used any more.
 func (r *replica) turn() error {
+	held := r.holdsNotices()
 	r.core.now = r.now()
 	r.bringUp()
 	r.leases.moved = false
@@ -153,19 +156,18 @@ func (r *replica) turn() error {
 		}
 		r.sendAll()
 		r.followMembers()
-		if len(r.tasks) == 0 || r.writing {
+		if r.findFaults(); len(r.tasks) == 0 || r.writing || r.err != nil {
 			break
+		}
+		if r.owesSync() { // which takes long: nobody waits for it who need not
+			r.finish()
+			r.sendNotices()
 		}
 		if err := r.writeTasks(); err != nil {
 			return err
 		}
 	}
-	for _, err := range []error{r.core.fault, r.core.state.diverged} {
-		if err != nil {
-			r.fail(err)
-		}
-	}
-	if r.err != nil {
+	if r.findFaults(); r.err != nil {
 		return r.err
 	}
 	r.discardReceived()
@@ -174,9 +176,21 @@ func (r *replica) turn() error {
 	if r.leases.moved {
 		return r.turn()
 	}
+	if held {
+		r.sendNotices()
+	}
 	r.core.log.trim(r.core.state.applied)
 	r.maybeCut()
 	return nil
+}
+
+// findFaults notices that this replica must not go on.
+func (r *replica) findFaults() {
+	for _, err := range [...]error{r.core.fault, r.core.state.diverged} {
+		if err != nil {
+			r.fail(err)
+		}
+	}
 }
 
 // finish gives the requests that are done back to their clients.
@@ -200,19 +214,23 @@ func (r *replica) sendAll() {
 	fx := &r.core.fx
 	for i, m := range fx.send {
 		fx.send[i] = nil
-		to := m.GetTo()
-		if m.GetType() == pb.MsgSnap {
+		switch t := m.GetType(); {
+		case t == pb.MsgSnap:
 			r.startTransfer(m)
-			continue
-		}
-		r.encoded = appendMessage(r.encoded[:0], m)
-		if !r.net.Send(to, laneOf(m), 0, r.encoded) {
-			r.core.raw.ReportUnreachable(to)
+		case t != pb.MsgApp || !r.holdNotice(m):
+			r.send(m)
 		}
 	}
 	fx.send = fx.send[:0]
 	if cap(r.encoded) > encodedKeepMax {
 		r.encoded = nil
+	}
+}
+
+func (r *replica) send(m *pb.Message) {
+	r.encoded = appendMessage(r.encoded[:0], m)
+	if to := m.GetTo(); !r.net.Send(to, laneOf(m), 0, r.encoded) {
+		r.core.raw.ReportUnreachable(to)
 	}
 }
 

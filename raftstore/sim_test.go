@@ -472,6 +472,9 @@ func (n *simNode) turn() {
 		n.crash(n.w.rng.IntN(2) == 0)
 		return
 	}
+	if n.w.rng.IntN(2) == 0 { // otherwise there is work already, and they go with the next turn
+		n.replica.sendNotices()
+	}
 	n.examine()
 	n.stream.poll(n)
 }
