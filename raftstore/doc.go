@@ -27,6 +27,12 @@
 // parallel; n clients share both. A leader that has four entries open collects what
 // arrives until one of them is done or the next is full.
 //
+// The order within a turn of the owner is: entries to the followers, answers to clients
+// whose entries are committed, then the owner's own write and fdatasync. Having answered,
+// the owner lets the clients run before it goes on, so that what they bring next shares
+// an entry; the commit index travels with that entry, or alone if nothing comes
+// (notice.go).
+//
 // # Life of a read
 //
 // A linearizable read asks the leader for its commit index, which the leader gives
@@ -179,7 +185,7 @@
 // # Reading order
 //
 // kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go; command.go, machine.go,
-// session.go; replica.go, persist.go, snapshot.go, transfer.go, pace.go, image.go; open.go,
+// session.go; replica.go, notice.go, persist.go, snapshot.go, transfer.go, pace.go, image.go; open.go,
 // node.go, leadership.go, lifecycle.go, change.go, change_desk.go, announce.go, backup.go, rescue.go; raftlog.go,
 // message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
 // is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits

@@ -11,11 +11,14 @@
 //
 // For each peer and lane there is one connection in each direction, dialled by the
 // sender when it first has something to send, and again, with growing pauses, when
-// it breaks. Send appends the frame to the lane's queue and returns. The lane's
-// goroutine swaps the queue for an empty buffer and writes all of it with one system
-// call: O(bytes), no allocation, and the busier the lane the fewer calls. What does
-// not fit into the queue, or cannot be delivered, is dropped and reported: Raft
-// sends again what still matters, and a queue of old frames would only delay it.
+// it breaks. Send appends the frame to the lane's queue. If nothing else is queued and
+// the frame is small, it writes it itself, as far as the socket takes it without
+// waiting: followers then have an entry before the leader begins to sync its own.
+// Otherwise the lane's goroutine swaps the queue for an empty buffer and writes all of
+// it with one system call: O(bytes), no allocation, and the busier the lane the fewer
+// calls. TLS connections are written by the goroutine alone. What does not fit into
+// the queue, or cannot be delivered, is dropped and reported: Raft sends again what
+// still matters, and a queue of old frames would only delay it.
 //
 // # Layout
 //
@@ -47,5 +50,5 @@
 //
 // # Reading order
 //
-// transport.go, frame.go, tcp.go, peer.go, memory.go.
+// transport.go, frame.go, tcp.go, peer.go, socket_unix.go, memory.go.
 package transport
