@@ -10,7 +10,7 @@ import (
 
 // The package needs the standard library and its own module only.
 func TestDependencies(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".", "./ruletest", "./nftwatch").Output()
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".", "./ruletest", "./nftwatch", "./iptwatch").Output()
 	require.NoError(t, err)
 	for _, path := range strings.Fields(string(out)) {
 		require.True(t, strings.HasPrefix(path, "github.com/orchcore/orchcore/proxyrules") ||

@@ -49,10 +49,11 @@
 // nothing with the renderers, and so tells whether a text means what Trace
 // says. Equivalent compares two programs, class of flows by class.
 //
-// Guard tells whether the kernel still has the nftables rules it was given,
-// without listing them: from its count of transactions, and from which of
-// those that others made touched the table, O(transactions). Package nftwatch
-// reads both. Where somebody did, the whole text is loaded again.
+// Guard tells whether the kernel still has the rules it was given, without
+// listing them: from its count of transactions, and from which of those that
+// others made touched them, O(transactions). Package nftwatch reads both for
+// nftables and iptables-nft, package iptwatch what there is for
+// iptables-legacy. Where somebody did, the whole text is loaded again.
 //
 // # Data layout
 //
@@ -129,9 +130,7 @@
 // postrouting hook.
 //
 // Not there: iptables without --random-fully, nfacct counters, IPVS, an HTTP
-// server for health check node ports. Config has no field for them. Guard is
-// for nftables only; whoever loads iptables rules has to look after them, for
-// instance by a chain whose absence shows that the tables were flushed.
+// server for health check node ports. Config has no field for them.
 //
 // # Sources
 //
@@ -149,7 +148,7 @@
 // trace.go (what it means, plainly), lookup.go, filter.go, table.go, direct.go
 // and taken.go (the same, fast), affinity.go, maglev.go; iptables.go, nft.go, spans.go, names.go
 // and chunks.go (texts); compiler.go, update.go, update_nft.go (changes), and
-// guard.go with package nftwatch (whether they are there);
+// guard.go with packages nftwatch and iptwatch (whether they are there);
 // program.go, parse_iptables.go, parse_nft.go, parse_nftrule.go and
 // equivalent.go (texts read back); lint.go, health.go, resolve.go (DNS,
 // environment).

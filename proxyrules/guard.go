@@ -1,11 +1,13 @@
 package proxyrules
 
-// Guard decides whether the kernel still has the nftables rules that it was
-// given, from what can be read without listing any. The kernel counts its
+// Guard decides whether the kernel still has the rules that it was given,
+// from what can be read without listing any. The kernel counts its
 // transactions, those of everybody: the count is the generation. While it is
 // what it was after our own last transaction, nothing changed; when it is
 // not, the transactions that made the difference are enough to know whether
-// one of them touched our table. Package nftwatch reads both.
+// one of them touched what is ours. Package nftwatch reads both, for nftables
+// and for iptables-nft; package iptwatch counts the changes that it sees of
+// the tables of iptables-legacy.
 //
 //	if !guard.Intact(observe()) {       // at the start, and before each update
 //		load(rules.AppendNFT(nil))
@@ -35,7 +37,7 @@ type Observation struct {
 // Commit is a transaction of anybody.
 type Commit struct {
 	Generation uint32 // that it made
-	Touched    bool   // something in our table
+	Touched    bool   // something that is ours, or may be
 }
 
 // Intact reports that the kernel has the rules of the last Loaded or Updated.
@@ -49,20 +51,28 @@ func (g *Guard) Intact(now Observation) bool {
 
 // Loaded notes that RuleSet.AppendNFT was applied, in one transaction, since
 // the observation before this.
-func (g *Guard) Loaded(now Observation) {
-	g.loaded = g.suspects(now) == 1 // ours
+func (g *Guard) Loaded(now Observation) { g.LoadedIn(now, 1) }
+
+// LoadedIn notes the same of a text that took several transactions.
+// iptables-nft-restore makes one for each COMMIT.
+func (g *Guard) LoadedIn(now Observation, transactions int) {
+	g.loaded = g.suspects(now) == uint32(transactions) // ours
 	g.generation = now.Generation
 }
 
 // Updated notes the same of Update.AppendNFT or AppendNFTCleanup. Rules that
 // were in doubt before still are.
-func (g *Guard) Updated(now Observation) {
-	g.loaded = g.suspects(now) == 1 && g.loaded
-	g.generation = now.Generation
+func (g *Guard) Updated(now Observation) { g.UpdatedIn(now, 1) }
+
+// UpdatedIn is to Updated what LoadedIn is to Loaded.
+func (g *Guard) UpdatedIn(now Observation, transactions int) {
+	before := g.loaded
+	g.LoadedIn(now, transactions)
+	g.loaded = g.loaded && before
 }
 
 // suspects counts the transactions since the last observation that touched
-// our table, or may have. A generation that went backwards belongs to another
+// what is ours, or may have. A generation that went backwards belongs to another
 // kernel: there are more suspects than can be explained.
 func (g *Guard) suspects(now Observation) uint32 {
 	n := now.Generation - g.generation

@@ -1,7 +1,11 @@
 // Package nftwatch reads from Linux who changed nftables rules, without
 // listing any: the generation that the kernel counts, and which transactions
-// touched the table of a service proxy. It makes what proxyrules.Guard
+// touched what a service proxy keeps there. It makes what proxyrules.Guard
 // decides with.
+//
+// Open watches table kube-proxy of nftables. OpenIPTables watches the rules of
+// iptables-nft, which are nftables underneath: chains KUBE-… in tables filter
+// and nat, and the kernel's own chains there, from where rules jump to those.
 //
 // A Watch asks for the generation (NFT_MSG_GETGEN) and subscribes to the
 // kernel's notifications about rules (NFNLGRP_NFTABLES), of which it keeps one
@@ -16,8 +20,12 @@
 // that is noticed, and the transactions in question are reported as unknown.
 // Alone between two observations, our own load is known all the same.
 //
-// Iptables rules that iptables-nft made lie in other tables; rules of
-// iptables-legacy have no generations. Only table kube-proxy of nftables is
-// watched. What expires by itself (affinity) and what packets add make no
+// Rules of iptables-legacy have no generations: see package iptwatch. A rule
+// that somebody puts before our jumps counts as a touch and leads to one load
+// of ours, which does not remove it. To load our chains again does not bring
+// back a jump that was deleted, and to insert all jumps again would double
+// those that are there: insert those that iptables-save does not show.
+//
+// What expires by itself (affinity) and what packets add make no
 // transaction and no difference.
 package nftwatch

@@ -30,8 +30,15 @@ type Watch struct {
 
 // Open starts to watch table kube-proxy of a family, in the network namespace
 // of the calling thread. It needs CAP_NET_ADMIN there.
-func Open(family proxyrules.Family) (*Watch, error) {
+func Open(family proxyrules.Family) (*Watch, error) { return open(family, inTable) }
+
+// OpenIPTables does the same for the rules of iptables-nft (ip6tables-nft): all
+// chains KUBE-… in tables filter and nat, and the chains of the kernel there.
+func OpenIPTables(family proxyrules.Family) (*Watch, error) { return open(family, inIPTables) }
+
+func open(family proxyrules.Family, ours func(kind byte, attrs []byte) bool) (*Watch, error) {
 	w := &Watch{events: -1, requests: -1, buffer: make([]byte, messageSize)}
+	w.ours = ours
 	switch family {
 	case proxyrules.IPv4, "":
 		w.family = syscall.AF_INET
