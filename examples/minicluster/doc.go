@@ -74,5 +74,5 @@
 //
 // run.go (what happens when) · members.go · plane.go, candidate.go, lease.go ·
 // faults.go, probe.go · summary.go, timeline.go; then the packages api, load, admit,
-// apply, control, node and check.
+// apply, control, node, rest and check.
 package main

@@ -10,6 +10,7 @@ import (
 	"github.com/orchcore/orchcore/examples/minicluster/api"
 	"github.com/orchcore/orchcore/examples/minicluster/control"
 	"github.com/orchcore/orchcore/examples/minicluster/node"
+	"github.com/orchcore/orchcore/examples/minicluster/rest"
 )
 
 // plane is the control plane and the nodes: everything that works by watches.
@@ -41,7 +42,7 @@ func startPlane(ctx context.Context, m *members, o options, tl *timeline) (*plan
 	}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	p.feed = p.informer.Feed(api.Kinds()...)
-	for _, c := range append(controllers(o.seed), &node.Heartbeats{}, p.proxies) {
+	for _, c := range append(rest.Controllers(o.seed), &node.Heartbeats{}, p.proxies) {
 		p.loop(c, p.env)
 	}
 	onNodes := p.env
@@ -104,7 +105,7 @@ func (p *plane) settle() (open string, err error) {
 			last = now
 			continue
 		}
-		if open, err = unfinished(p.view, p.seed); err != nil || open == "" {
+		if open, err = rest.Unfinished(p.view, p.seed, now); err != nil || open == "" {
 			return open, err
 		}
 		if now.Sub(last) > stuckLimit || now.Sub(start) > settleLimit {

@@ -10,6 +10,7 @@ import (
 	"github.com/orchcore/orchcore/examples/minicluster/api"
 	"github.com/orchcore/orchcore/examples/minicluster/control"
 	"github.com/orchcore/orchcore/examples/minicluster/node"
+	"github.com/orchcore/orchcore/examples/minicluster/rest"
 	"github.com/orchcore/orchcore/raftstore"
 )
 
@@ -27,14 +28,6 @@ type plane struct {
 	say      func(string, ...any)
 }
 
-func controllers(seed uint64) []control.Controller {
-	return []control.Controller{
-		&control.Deployments{Seed: seed}, &control.ReplicaSets{Seed: seed}, &control.DaemonSets{Seed: seed},
-		&control.StatefulSets{Seed: seed}, &control.EndpointSlices{}, &control.NodeLifecycle{},
-		&control.TaintEviction{}, &control.Disruption{},
-	}
-}
-
 func startPlane(ctx context.Context, kv raftstore.LeasedKV, seed uint64, say func(string, ...any)) *plane {
 	p := &plane{
 		kv: kv, informer: control.NewInformer(kv), env: control.Env{KV: kv, Now: time.Now},
@@ -43,7 +36,7 @@ func startPlane(ctx context.Context, kv raftstore.LeasedKV, seed uint64, say fun
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
 	p.feed = p.informer.Feed(api.Kinds()...)
 	nodes := []control.Controller{&node.Fleet{Pace: node.DefaultPace()}, &node.Heartbeats{}, &node.Proxies{}}
-	for _, c := range append(controllers(seed), nodes...) {
+	for _, c := range append(rest.Controllers(seed), nodes...) {
 		p.run(c.Name(), func() error {
 			return control.Run(p.ctx, c, p.informer.Feed(c.Kinds()...), p.env)
 		})
@@ -133,7 +126,7 @@ func (p *plane) settle() (*control.View, error) {
 		if len(changes) > 0 {
 			continue
 		}
-		if open, err := unfinished(p.view, p.seed); err != nil || open == "" {
+		if open, err := rest.Unfinished(p.view, p.seed, time.Now()); err != nil || open == "" {
 			return p.view, err
 		}
 	}
@@ -146,34 +139,3 @@ func (p *plane) stop() {
 }
 
 var errStopped = errors.New("stopped")
-
-// unfinished names something that is still to be done: since controllers are pure,
-// it is enough to ask new ones what they would do now. Kubelets take their time, so
-// their pods are looked at.
-func unfinished(view *control.View, seed uint64) (string, error) {
-	for n := range view.Nodes.All() {
-		if api.ConditionOf(n.Object.Status.Conditions, api.Ready) == nil {
-			return "kubelet of " + n.Object.Metadata.Name, nil
-		}
-	}
-	for pod := range view.Pods.All() {
-		n := view.Nodes[api.Nodes.Key("", pod.Object.Spec.NodeName)]
-		if n != nil && n.Object.Ready() && node.Busy(&pod.Object) {
-			return "kubelet with " + pod.Key, nil
-		}
-	}
-	scheduler, err := control.NewScheduler(0, nil)
-	if err != nil {
-		return "", err
-	}
-	for _, c := range append(controllers(seed), scheduler) {
-		actions, _, err := c.Reconcile(view, time.Now())
-		if err != nil {
-			return "", err
-		}
-		if len(actions) > 0 {
-			return c.Name() + " wants to " + actions[0].Verb + " " + actions[0].Object, nil
-		}
-	}
-	return "", nil
-}

@@ -1,4 +1,7 @@
-package main
+// Package rest tells whether a cluster is at rest: whether anybody who works on it has
+// something left to do. It is what a run of the control plane waits for, on whatever
+// store.
+package rest
 
 import (
 	"fmt"
@@ -9,8 +12,8 @@ import (
 	"github.com/orchcore/orchcore/examples/minicluster/node"
 )
 
-// controllers returns one of each controller that decides from the view alone.
-func controllers(seed uint64) []control.Controller {
+// Controllers returns one of each controller that decides from the view alone.
+func Controllers(seed uint64) []control.Controller {
 	return []control.Controller{
 		&control.Deployments{Seed: seed}, &control.ReplicaSets{Seed: seed}, &control.DaemonSets{Seed: seed},
 		&control.StatefulSets{Seed: seed}, &control.EndpointSlices{}, &control.NodeLifecycle{},
@@ -18,10 +21,10 @@ func controllers(seed uint64) []control.Controller {
 	}
 }
 
-// unfinished returns something that is still to be done, "" when there is nothing:
+// Unfinished returns something that is still to be done, "" when there is nothing:
 // since controllers are pure, it is enough to ask new ones what they would do now.
 // What a kubelet does is a matter of time, so its pods are looked at.
-func unfinished(view *control.View, seed uint64) (string, error) {
+func Unfinished(view *control.View, seed uint64, now time.Time) (string, error) {
 	for n := range view.Nodes.All() {
 		if api.ConditionOf(n.Object.Status.Conditions, api.Ready) == nil {
 			return "kubelet registers Node " + n.Object.Metadata.Name, nil
@@ -37,8 +40,8 @@ func unfinished(view *control.View, seed uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, c := range append(controllers(seed), scheduler) {
-		actions, _, err := c.Reconcile(view, time.Now())
+	for _, c := range append(Controllers(seed), scheduler) {
+		actions, _, err := c.Reconcile(view, now)
 		if err != nil {
 			return "", err
 		}
