@@ -33,8 +33,9 @@ type side struct {
 	watch  grpc.BidiStreamingClient[pb.WatchRequest, pb.WatchResponse]
 	events map[int64]string // what watches were told since the last comparison, by id
 
-	over map[int64]bool // watches that a compaction has ended
-	in   chan *pb.WatchResponse
+	over     map[int64]bool // watches that a compaction has ended
+	barriers int64
+	in       chan *pb.WatchResponse
 }
 
 // TestDifferential gives etcd and this server the same random requests and compares
@@ -157,30 +158,24 @@ const fenceWatch = 1 << 40
 
 var askProgress = &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
 
-// openOrCancel sends a request and waits until it has taken effect.
+// barrierWatch and those above are ids of watches on a key that nobody writes.
+const barrierWatch = 1 << 41
+
+// openOrCancel sends a request and waits until it has taken effect. A cancel may have
+// no answer, and answers about progress may be old; but that to a watch that is
+// created comes after what was asked before.
 func (s *side) openOrCancel(ctx context.Context, r *pb.WatchRequest) error {
 	if err := s.watch.Send(r); err != nil {
 		return err
 	}
-	create := r.GetCreateRequest() != nil
-	for !create {
-		// A cancel may have no answer; one about progress comes after it.
-		if err := s.watch.Send(askProgress); err != nil {
+	wait := func(*pb.WatchResponse) bool { return true }
+	if r.GetCreateRequest() == nil {
+		s.barriers++
+		id := barrierWatch + s.barriers
+		if err := s.watch.Send(createWatch(&pb.WatchCreateRequest{Key: []byte("barrier"), WatchId: id})); err != nil {
 			return err
 		}
-		select {
-		case r, ok := <-s.in:
-			if !ok {
-				return io.ErrUnexpectedEOF
-			}
-			if r.WatchId == -1 && !r.Created {
-				return nil
-			}
-			s.book(r)
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		wait = func(r *pb.WatchResponse) bool { return r.WatchId == id }
 	}
 	for {
 		select {
@@ -191,8 +186,10 @@ func (s *side) openOrCancel(ctx context.Context, r *pb.WatchRequest) error {
 			if r.WatchId == -1 && !r.Created {
 				continue
 			}
-			s.book(r)
-			if r.Created {
+			if r.WatchId < barrierWatch {
+				s.book(r)
+			}
+			if r.Created && wait(r) {
 				return nil
 			}
 		case <-ctx.Done():
