@@ -148,6 +148,7 @@ type simNode struct {
 	busy, tickWaits bool
 	stream          simStream
 	state           *machine // as examined last
+	examined        uint64   // index up to which entries were
 	gone            bool     // removed from the cluster
 	stalled         bool     // its disk answers nothing
 	flipped         bool     // a bit of its disk
@@ -382,6 +383,7 @@ func (n *simNode) start() {
 		return
 	}
 	n.replica, n.state = r, nil
+	n.examined = r.core.state.applied - min(r.core.state.applied, 3)
 	life := n.life
 	r.background = func(work, done func()) { n.background(life, work, done) }
 	r.complete = w.complete
@@ -495,7 +497,7 @@ func (n *simNode) examine() {
 	} else if known != hash {
 		w.fatal("member %d has state %x at index %d, another one has %x", n.id, hash, c.state.applied, known)
 	}
-	for i := max(c.log.offset+1, c.state.applied-min(c.state.applied, 3)); i <= c.state.applied; i++ {
+	for i := max(c.log.offset, n.examined) + 1; i <= c.state.applied; i++ {
 		entries, err := c.log.Entries(i, i+1, 1)
 		if err != nil {
 			w.fatal("member %d cannot read its entry %d: %v", n.id, i, err)
@@ -508,6 +510,7 @@ func (n *simNode) examine() {
 			w.fatal("member %d has another entry at index %d", n.id, i)
 		}
 	}
+	n.examined = c.state.applied
 	if n.replica.role() == Leader {
 		term := c.term()
 		if known, ok := w.leaders[term]; !ok {
