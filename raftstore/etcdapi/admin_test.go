@@ -92,7 +92,10 @@ func TestMembers(t *testing.T) {
 func TestMaintenance(t *testing.T) {
 	c := newCluster(t, 3, nil)
 	client, ctx := c.client(), c.ctx()
-	_, err := client.Put(ctx, "a", "v")
+	empty, err := client.Status(ctx, c.clients[1])
+	require.NoError(t, err)
+	require.Positive(t, empty.DbSize, "etcdctl divides by it")
+	_, err = client.Put(ctx, "a", "v")
 	require.NoError(t, err)
 	leader := c.leader()
 	hashes := map[uint32]bool{}

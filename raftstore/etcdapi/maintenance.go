@@ -22,11 +22,12 @@ func (s maintenanceServer) Status(context.Context, *pb.StatusRequest) (*pb.Statu
 	st := s.store.Status()
 	header := s.header(st.Revision)
 	header.RaftTerm = st.Term
+	size := max(1, st.SizeBytes) // etcdctl divides by it
 	res := &pb.StatusResponse{
 		Header: header, Version: s.cfg.Version, Leader: st.Leader,
 		RaftIndex: st.Commit, RaftTerm: st.Term, RaftAppliedIndex: st.Applied,
 		IsLearner: s.store.Leadership().Learner, StorageVersion: storageVersion,
-		DbSize: st.SizeBytes, DbSizeInUse: st.SizeBytes, DbSizeQuota: st.QuotaBytes,
+		DbSize: size, DbSizeInUse: size, DbSizeQuota: st.QuotaBytes,
 		DowngradeInfo: &pb.DowngradeInfo{},
 	}
 	if st.Leader == 0 {
