@@ -131,9 +131,8 @@ func (r *replica) maybeCut() {
 		err = r.disk.write(c)
 		took = r.now() - begun
 	}, func() {
-		r.cutting = false
 		r.cfg.Observer.SnapshotWritten(c.index, took, err)
-		r.hasCut(c, err)
+		r.cutting = r.hasCut(c, err)
 	})
 }
 
@@ -152,27 +151,30 @@ func (r *replica) stagger() uint64 {
 const cutPause = 30
 
 // hasCut has the log record a snapshot that is on disk, unless one from the leader
-// has overtaken it.
-func (r *replica) hasCut(c *cut, err error) {
+// has overtaken it. It reports whether marked will be told: before, the log is as long
+// as it was, and would seem to need another snapshot.
+func (r *replica) hasCut(c *cut, err error) (recording bool) {
 	if err != nil {
 		// Nothing depends on it yet. The log grows until the next attempt succeeds.
 		r.logger.Error("cannot write a snapshot", "index", c.index, "error", err)
 		r.cutAfter = r.core.ticks + cutPause*r.core.electionTicks
-		return
+		return false
 	}
 	newest := r.core.log.snapshot.GetIndex()
 	if c.index <= newest {
-		return // clean removes the file at the next start, or removeBefore earlier
+		return false // clean removes the file at the next start, or removeBefore earlier
 	}
 	r.tasks = append(r.tasks, diskTask{
 		mark:    &wal.Mark{Index: c.index, Term: c.term},
 		release: newest,
 		conf:    c.conf,
 	})
+	return true
 }
 
 // marked shortens the log in memory behind a snapshot that is recorded.
 func (r *replica) marked(t diskTask) {
+	r.cutting = false
 	log := r.core.log
 	if t.mark.Index <= log.snapshot.GetIndex() {
 		return

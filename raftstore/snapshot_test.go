@@ -3,8 +3,10 @@ package raftstore
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,4 +261,27 @@ func TestOldEntriesAreReadFromTheDisk(t *testing.T) {
 	_, err := r.core.log.Entries(r.core.log.offset+1, r.core.log.held, 0)
 	require.ErrorIs(t, err, raft.ErrCompacted)
 	require.ErrorContains(t, r.turn(), "read the log")
+}
+
+type snapshotCounter struct {
+	Unobserved
+	written atomic.Int64
+}
+
+func (c *snapshotCounter) SnapshotWritten(uint64, time.Duration, error) { c.written.Add(1) }
+
+// Until a snapshot is recorded, the log is as long as before.
+func TestSnapshotIsNotFollowedByAnother(t *testing.T) {
+	var counter snapshotCounter
+	s, err := Open(t.TempDir(), Config{SegmentSizeBytes: 64 << 10, SnapshotEntries: 50, Observer: &counter})
+	require.NoError(t, err)
+	defer s.Close()
+	for i := range 60 {
+		put(t, s, fmt.Sprint(i), "v")
+	}
+	require.Eventually(t, func() bool { return s.Status().SnapshotIndex > 0 }, 10*time.Second, time.Millisecond)
+	cutting := make(chan bool, 1)
+	require.True(t, s.node.call(func() { cutting <- s.node.replica.cutting }))
+	require.False(t, <-cutting)
+	require.Equal(t, int64(1), counter.written.Load())
 }
