@@ -89,7 +89,7 @@ type Config struct {
 	// CatchUpRateBytes is how much a leader sends in a second to members that are far
 	// behind, all together, while clients write; twice what these write comes on top.
 	// Without writes there is no such bound. More brings members up sooner and leaves
-	// less for the clients meanwhile. Zero means 32 MiB.
+	// less for the clients meanwhile. Zero means 16 MiB.
 	CatchUpRateBytes int64
 
 	// RequestSizeMax is the largest encoded request in bytes. Zero means 1.5 MiB.
@@ -138,7 +138,7 @@ const (
 	defaultSnapshotEntries    = 10_000
 	defaultCatchUpEntries     = 5_000
 	defaultCatchUpSizeBytes   = 64 << 20
-	defaultCatchUpRateBytes   = 32 << 20
+	defaultCatchUpRateBytes   = 16 << 20
 	defaultRequestSizeMax     = 3 << 19
 	defaultTxnOpsMax          = 128
 	defaultPendingMax         = 8192
