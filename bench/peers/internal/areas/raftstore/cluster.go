@@ -48,6 +48,8 @@ type ourCluster struct {
 	members []raftstore.Member
 	stores  []*raftstore.Store
 	leader  *raftstore.Store
+	// written are the snapshots of each member, by place in members.
+	written [3]snapshots
 }
 
 func openOurs() (*ourCluster, error) {
@@ -76,7 +78,7 @@ func (c *ourCluster) start() error {
 	stores := make([]*raftstore.Store, len(c.members))
 	err := atOnce(len(c.members), func(i int) (err error) {
 		m := c.members[i]
-		stores[i], err = raftstore.Open(filepath.Join(c.dir, fmt.Sprint(m.ID)), raftstore.Config{ID: m.ID, Members: c.members})
+		stores[i], err = raftstore.Open(filepath.Join(c.dir, fmt.Sprint(m.ID)), raftstore.Config{ID: m.ID, Members: c.members, Observer: &c.written[i]})
 		return err
 	})
 	c.stores = slices.DeleteFunc(stores, func(s *raftstore.Store) bool { return s == nil })

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/orchcore/orchcore/bench/peers/internal/measure"
+	"github.com/orchcore/orchcore/raftstore"
 )
 
 // worstPutRow is the longest of the puts that one client does while the leader
-// writes all its keys to a file: ours when the log asks for a snapshot, etcd when
-// a backup is taken (its own snapshots are in its database already).
+// writes all its keys to a file: ours when the log asks for a snapshot, with half a
+// second behind it, in which the log is shortened; etcd when a backup is taken (its own
+// snapshots are in its database already).
 func worstPutRow(keys int) measure.Row {
 	return measure.Row{Name: fmt.Sprintf("put-max-during-snapshot/keys=%d", keys), Unit: "ms", Open: func() (*measure.Pair, error) {
 		ours, err := openOurs()
@@ -42,8 +46,9 @@ func worstPutRow(keys int) measure.Row {
 // worstPut is one side of the row.
 type worstPut struct {
 	store store
-	// during starts the writing of a snapshot and returns what tells when it is done.
-	during func() (done func() (bool, error), err error)
+	// during starts the writing of a snapshot and returns what tells when it is done, and
+	// since when it was written; that may lie behind the first puts.
+	during func() (done func() (since time.Time, ended bool, err error), err error)
 	before int64
 	puts   int
 }
@@ -55,7 +60,13 @@ func (w *worstPut) measure() (measure.Sample, error) {
 	if w.before, err = w.store.revision(ctx); err != nil {
 		return measure.Sample{}, err
 	}
-	worst, value := time.Duration(0), make([]byte, valueBytes)
+	type put struct {
+		end  time.Time
+		took time.Duration
+	}
+	var puts []put
+	var since time.Time
+	value := make([]byte, valueBytes)
 	return measure.Timed(func() (int, error) {
 		w.puts = 0
 		done, err := w.during()
@@ -63,37 +74,68 @@ func (w *worstPut) measure() (measure.Sample, error) {
 			return 0, err
 		}
 		for ; ; w.puts++ {
-			if ended, err := done(); ended || err != nil {
+			ended := false
+			if since, ended, err = done(); ended || err != nil {
 				return w.puts, err
 			}
 			start := time.Now()
 			if err := w.store.put(ctx, keyOf(w.puts%1000), value); err != nil {
 				return 0, err
 			}
-			worst = max(worst, time.Since(start))
+			puts = append(puts, put{time.Now(), time.Since(start)})
 		}
-	}, func(time.Duration, int) float64 { return float64(worst.Microseconds()) / 1000 })
+	}, func(time.Duration, int) float64 {
+		worst := time.Duration(0)
+		for _, p := range puts {
+			if p.end.After(since) {
+				worst = max(worst, p.took)
+			}
+		}
+		return float64(worst.Microseconds()) / 1000
+	})
 }
 
 func (w *worstPut) check() error {
 	return everyOneARevision(context.Background(), w.store, w.before, w.puts)
 }
 
-// snapshot waits until the leader has finished two, the second of which it has
-// then written from beginning to end: the puts themselves bring it about.
-func (c *ourCluster) snapshot() (func() (bool, error), error) {
-	last, finished := c.leader.Status().SnapshotIndex, 0
-	return func() (bool, error) {
-		if now := c.leader.Status().SnapshotIndex; now != last {
-			last = now
-			finished++
-		}
-		return finished == 2, nil
+// snapshots remembers those that a member has written.
+type snapshots struct {
+	raftstore.Unobserved
+	mu sync.Mutex
+	// begun and ended are of the last one.
+	begun, ended time.Time
+}
+
+// SnapshotWritten implements raftstore.Observer.
+func (s *snapshots) SnapshotWritten(_ uint64, took time.Duration, err error) {
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = time.Now()
+	s.begun = s.ended.Add(-took)
+}
+
+// afterSnapshot is how long what follows a snapshot may take.
+const afterSnapshot = 500 * time.Millisecond
+
+// snapshot waits until the leader has finished one that began after this call: the puts
+// themselves bring it about.
+func (c *ourCluster) snapshot() (func() (time.Time, bool, error), error) {
+	called := time.Now()
+	written := &c.written[slices.Index(c.stores, c.leader)]
+	return func() (time.Time, bool, error) {
+		written.mu.Lock()
+		defer written.mu.Unlock()
+		return written.begun, written.begun.After(called) && time.Since(written.ended) > afterSnapshot, nil
 	}, nil
 }
 
 // backup writes the leader's database to a file.
-func (c *etcdCluster) backup() (func() (bool, error), error) {
+func (c *etcdCluster) backup() (func() (time.Time, bool, error), error) {
+	begun := time.Now()
 	f, err := os.Create(filepath.Join(c.dir, "backup"))
 	if err != nil {
 		return nil, err
@@ -104,12 +146,12 @@ func (c *etcdCluster) backup() (func() (bool, error), error) {
 		_, err := snapshot.WriteTo(f)
 		ended <- errors.Join(err, f.Sync(), snapshot.Close(), f.Close())
 	}()
-	return func() (bool, error) {
+	return func() (time.Time, bool, error) {
 		select {
 		case err := <-ended:
-			return true, err
+			return begun, true, err
 		default:
-			return false, nil
+			return begun, false, nil
 		}
 	}, nil
 }
