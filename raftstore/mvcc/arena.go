@@ -28,8 +28,9 @@ func makeRef(chunk, offset int) ref { return ref(uint64(chunk)<<32 | uint64(uint
 func (r ref) chunk() int  { return int(r >> 32) }
 func (r ref) offset() int { return int(uint32(r)) }
 
-// directory maps chunk numbers to chunks. A directory is immutable: changing
-// it means replacing it, which happens about once per megabyte written.
+// directory maps chunk numbers to chunks. A directory is immutable: changing it means
+// replacing it. Adding a chunk may write behind its end, where whoever holds an older
+// one never looks.
 type directory [][]byte
 
 // chunkUse is what the writer knows about a chunk.
@@ -89,8 +90,7 @@ func (a *arena) grow(n int) {
 		return
 	}
 	a.tail = len(a.dir)
-	// Full slice expression: the old directory must not see the new chunk's slot.
-	a.dir = append(a.dir[:len(a.dir):len(a.dir)], chunk)
+	a.dir = append(a.dir, chunk)
 	a.use = append(a.use, chunkUse{})
 }
 
