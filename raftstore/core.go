@@ -34,7 +34,9 @@ type core struct {
 	// hardTerm is the term as of the last effects.
 	hardTerm uint64
 
-	writes writeQueue
+	// starting is true until what was committed before the start is applied.
+	starting bool
+	writes   writeQueue
 	// scratch is where the leader encodes what it proposes.
 	scratch []byte
 	reads   readQueue
@@ -108,16 +110,22 @@ func newCore(cfg coreConfig, log *raftLog, state *machine) (*core, error) {
 	}
 	c.raw = raw
 	c.hardTerm = c.term()
-	c.campaignAlone()
+	c.starting = true
 	return c, nil
 }
 
 // campaignAlone has the only voter campaign without waiting for a leader that cannot
 // be. One that reads by lease keeps to its promise not to vote yet; see mustNotVote.
+//
+// It does so when everything is applied that is known to be committed. Raft would have
+// to look for changes of the members in what is not, and so read all of it twice.
 func (c *core) campaignAlone() {
+	if !c.starting || c.state.applied < c.log.hard.GetCommit() {
+		return
+	}
+	c.starting = false
 	conf := c.state.conf
 	if v := conf.GetVoters(); len(v) == 1 && v[0] == c.id && len(conf.GetVotersOutgoing()) == 0 && c.lease.span == 0 {
-		// Raft refuses while a change of the members is committed and not applied.
 		_ = c.raw.Campaign()
 	}
 }
@@ -176,6 +184,7 @@ func (c *core) step(m *pb.Message) {
 // ready moves on as far as possible without the disk and adds to the effects.
 // It returns false when there was nothing to do.
 func (c *core) ready() bool {
+	c.campaignAlone()
 	c.propose()
 	c.askIndex()
 	if !c.raw.HasReady() {

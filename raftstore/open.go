@@ -61,6 +61,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 	w, rec, err := wal.Open(filepath.Join(dir, "wal"), wal.Options{
 		FS: cfg.FS, SegmentSizeBytes: cfg.SegmentSizeBytes, MemberID: cfg.ID,
 		ClusterID: storedOr(cfg.FS, dir, cfg.wantedClusterID()),
+		HeadsOnly: true,
 	})
 	if err != nil {
 		if errors.Is(err, wal.ErrForeign) {
@@ -200,8 +201,8 @@ func (r *replica) loadState(rec *wal.Recovered) (*machine, error) {
 		r.logger.Error("a snapshot cannot be used", "index", mark.Index, "error", err)
 		broken = errors.Join(broken, err)
 	}
-	if len(rec.Entries) > 0 && rec.Entries[0].GetIndex() > bootstrapIndex+1 || len(rec.Entries) == 0 && broken != nil {
-		return nil, fmt.Errorf("%w: the log begins at %d and no snapshot leads there: %w", ErrCorrupt, firstIndex(rec.Entries), broken)
+	if len(rec.Heads) > 0 && rec.Heads[0].Index > bootstrapIndex+1 || len(rec.Heads) == 0 && broken != nil {
+		return nil, fmt.Errorf("%w: the log begins at %d and no snapshot leads there: %w", ErrCorrupt, firstIndex(rec.Heads), broken)
 	}
 	rd := reader{b: rec.Meta[metaFounding]}
 	members := rd.members()
@@ -211,11 +212,11 @@ func (r *replica) loadState(rec *wal.Recovered) (*machine, error) {
 	return newMachine(members), nil
 }
 
-func firstIndex(entries []*pb.Entry) uint64 {
-	if len(entries) == 0 {
+func firstIndex(heads []wal.EntryHead) uint64 {
+	if len(heads) == 0 {
 		return 0
 	}
-	return entries[0].GetIndex()
+	return heads[0].Index
 }
 
 // newLog makes the log in memory from what was recovered and checks that it goes
@@ -224,27 +225,24 @@ func newLog(rec *wal.Recovered, state *machine, cfg Config) (*raftLog, error) {
 	log := &raftLog{
 		conf:     state.conf,
 		offset:   state.applied,
-		held:     state.applied,
 		heldMax:  cfg.CatchUpSizeBytes / heldShare,
 		snapshot: &pb.SnapshotMetadata{},
 	}
-	log.offsetTerm = state.term
+	log.offsetTerm, log.held = state.term, state.applied
 	if state.applied > bootstrapIndex {
 		log.snapshot = &pb.SnapshotMetadata{Index: new(state.applied), Term: new(state.term), ConfState: state.conf}
 	}
-	if n := len(rec.Entries); n > 0 && rec.Entries[n-1].GetIndex() >= state.applied {
-		first := rec.Entries[0]
-		entries := rec.Entries
+	if n := len(rec.Heads); n > 0 && rec.Heads[n-1].Index >= state.applied {
+		first := rec.Heads[0]
+		heads, entries := rec.Heads, rec.Entries
 		switch {
-		case first.GetIndex() > state.applied+1:
-			return nil, fmt.Errorf("%w: the log begins at %d and the state ends at %d", ErrCorrupt, first.GetIndex(), state.applied)
-		case first.GetIndex() <= state.applied:
-			log.offset, log.offsetTerm, log.held = first.GetIndex(), first.GetTerm(), first.GetIndex()
-			entries = entries[1:]
+		case first.Index > state.applied+1:
+			return nil, fmt.Errorf("%w: the log begins at %d and the state ends at %d", ErrCorrupt, first.Index, state.applied)
+		case first.Index <= state.applied:
+			log.offset, log.offsetTerm = first.Index, first.Term
+			heads, entries = heads[1:], entries[min(1, len(entries)):]
 		}
-		if err := log.append(entries); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
+		log.recover(heads, entries)
 	}
 	if term, err := log.Term(state.applied); err != nil || term != state.term {
 		return nil, fmt.Errorf("%w: entry %d has term %d, the state at it has term %d", ErrCorrupt, state.applied, term, state.term)

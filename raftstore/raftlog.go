@@ -3,12 +3,13 @@ package raftstore
 import (
 	"fmt"
 
+	"github.com/orchcore/orchcore/raftstore/wal"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
-// raftLog is the log as Raft sees it: raft.Storage. In memory are the entries that are
-// not applied yet, which Raft asks for when they are on their way to the disk (it acts
+// raftLog is the log as Raft sees it: raft.Storage. In memory are the entries that were
+// appended since the start and are not applied yet, which Raft asks for when they are on their way to the disk (it acts
 // on durability by the responses alone), and some behind them, for followers that keep
 // up. Older ones are read from the disk when a follower needs them. It belongs to the
 // owner.
@@ -131,12 +132,14 @@ func (l *raftLog) append(entries []*pb.Entry) error {
 	if first <= l.offset || first > l.last()+1 {
 		return fmt.Errorf("entry %d does not continue the log from %d to %d", first, l.offset+1, l.last())
 	}
-	if first <= l.held {
-		return fmt.Errorf("entry %d replaces one that is applied, up to %d", first, l.held)
-	}
 	for _, m := range l.marks[first-l.offset-1:] {
 		l.sizeBytes -= m.size
+	}
+	for _, m := range l.marks[max(first-1, l.held)-l.offset:] {
 		l.heldBytes -= m.size
+	}
+	if first <= l.held { // only behind a start is what is not applied not in memory
+		l.held, l.entries = first-1, nil
 	}
 	l.marks = l.marks[:first-l.offset-1]
 	if keep := first - l.held - 1; keep < uint64(len(l.entries)) {
@@ -150,6 +153,19 @@ func (l *raftLog) append(entries []*pb.Entry) error {
 	}
 	l.entries = append(l.entries, entries...)
 	return nil
+}
+
+// recover takes what a log on disk holds behind offset: entries are all or none.
+func (l *raftLog) recover(heads []wal.EntryHead, entries []*pb.Entry) {
+	for _, h := range heads {
+		m := entryMark{h.Term, int64(h.DataBytes) + entryOverheadBytes}
+		l.marks = append(l.marks, m)
+		l.sizeBytes += m.size
+	}
+	l.held, l.entries = l.last(), nil
+	if len(entries) > 0 {
+		l.held, l.entries, l.heldBytes = l.offset, entries, l.sizeBytes
+	}
 }
 
 // heldShare is the part of CatchUpSizeBytes that is kept in memory: what followers who

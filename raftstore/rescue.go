@@ -97,6 +97,7 @@ func replayMember(dir string, cfg Config) (*machine, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	c.starting = false // it is to apply, not to lead
 	for c.ready() {
 		for _, m := range c.fx.persist {
 			c.persisted(m)

@@ -147,7 +147,7 @@ func (s *span) entries(b []byte) ([]*pb.Entry, error) {
 		case r.kind == kindEntry:
 			err = rec.addEntry(slab.entry(&r))
 		case r.kind == kindMark && r.mark.Reset:
-			rec.Entries = nil
+			rec.Entries, rec.Heads = nil, nil
 		}
 		if err != nil {
 			return nil, err

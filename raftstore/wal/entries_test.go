@@ -44,7 +44,12 @@ func TestEntriesReadsBackWhatCounts(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, w.Close())
 
-	w, _ = mustOpen(t, fs)
+	opts := testOptions(fs)
+	opts.HeadsOnly = true
+	w, rec, err := Open("data", opts)
+	require.NoError(t, err)
+	require.Empty(t, rec.Entries)
+	require.Equal(t, []EntryHead{{1, 1, 1}, {2, 1, 1}, {3, 3, 1}, {4, 3, 1}, {5, 3, 1}}, rec.Heads)
 	require.Equal(t, "abCDE", read(w, 1, 6, 1<<20))
 	w.AppendEntries([]*pb.Entry{entry(3, 6, "lost")})
 	w.AppendMark(Mark{Index: 90, Term: 4, Reset: true})

@@ -23,12 +23,19 @@ type Recovered struct {
 	// Marks are the snapshots recorded, oldest first; those before a reset are gone.
 	Marks []Mark
 	// Entries are consecutive. They begin where the log was last reset or released,
-	// and may begin below the last mark.
+	// and may begin below the last mark. Heads say of each what it is.
 	Entries []*pb.Entry
+	Heads   []EntryHead
 	// Meta holds the last value stored under each key.
 	Meta map[uint8][]byte
 	// TornBytes is the size of the unfinished write that was cut off at the end.
 	TornBytes int64
+}
+
+// EntryHead is an entry without its data.
+type EntryHead struct {
+	Index, Term uint64
+	DataBytes   int
 }
 
 // CorruptError says where a log is broken.
@@ -271,6 +278,7 @@ func (w *WAL) openSegment(file File, name string, sequence uint64) (segment, err
 func (w *WAL) replayBatches(rec *Recovered, file File, seg segment) error {
 	size := int64(seg.header.size)
 	r := bufio.NewReaderSize(io.NewSectionReader(file, dataOffset, size-dataOffset), 256<<10)
+	var buf []byte
 	for size-w.off >= batchHeaderSize {
 		head, err := r.Peek(batchHeaderSize)
 		if err != nil {
@@ -280,7 +288,11 @@ func (w *WAL) replayBatches(rec *Recovered, file File, seg segment) error {
 		if !h.plausible(seg.crc, size-w.off) {
 			return nil
 		}
-		b := make([]byte, h.size())
+		if !w.opts.HeadsOnly { // then the entries are views of it
+			buf = nil
+		}
+		b := slices.Grow(buf[:0], int(h.size()))[:h.size()]
+		buf = b
 		if _, err := io.ReadFull(r, b); err != nil {
 			return err
 		}
@@ -317,7 +329,11 @@ func (w *WAL) replayRecords(rec *Recovered, b []byte) error {
 		}
 		switch r.kind {
 		case kindEntry:
-			err = rec.addEntry(slab.entry(&r))
+			if w.opts.HeadsOnly {
+				err = rec.addHead(EntryHead{Index: r.index, Term: r.term, DataBytes: len(r.data)})
+			} else {
+				err = rec.addEntry(slab.entry(&r))
+			}
 			w.lastIndex = r.index
 			w.brought.entry(r.index)
 		case kindState:
@@ -349,23 +365,32 @@ func (c *carry) checkState(s HardState) error {
 	return nil
 }
 
-func (rec *Recovered) addEntry(e *pb.Entry) error {
-	if n := len(rec.Entries); n > 0 {
-		first, last := rec.Entries[0].GetIndex(), rec.Entries[n-1].GetIndex()
-		if e.GetIndex() > last+1 {
-			return fmt.Errorf("entry %d follows entries %d to %d", e.GetIndex(), first, last)
+func (rec *Recovered) addHead(h EntryHead) error {
+	if n := len(rec.Heads); n > 0 {
+		first, last := rec.Heads[0].Index, rec.Heads[n-1].Index
+		if h.Index > last+1 {
+			return fmt.Errorf("entry %d follows entries %d to %d", h.Index, first, last)
 		}
 		// An index below the first one is possible where the segments before were
 		// released: what was replaced then began in one of them.
-		rec.Entries = rec.Entries[:max(e.GetIndex(), first)-first]
+		rec.Heads = rec.Heads[:max(h.Index, first)-first]
 	}
-	rec.Entries = append(rec.Entries, e)
+	rec.Heads = append(rec.Heads, h)
 	return nil
+}
+
+// addEntry adds an entry behind its head.
+func (rec *Recovered) addEntry(e *pb.Entry) error {
+	err := rec.addHead(EntryHead{Index: e.GetIndex(), Term: e.GetTerm(), DataBytes: len(e.Data)})
+	if err == nil {
+		rec.Entries = append(rec.Entries[:len(rec.Heads)-1], e)
+	}
+	return err
 }
 
 func (rec *Recovered) addMark(m Mark) {
 	if m.Reset {
-		rec.Entries, rec.Marks = nil, nil
+		rec.Entries, rec.Heads, rec.Marks = nil, nil, nil
 	}
 	if slices.Contains(rec.Marks, m) {
 		return // repeated at the start of a segment

@@ -27,6 +27,9 @@ type Options struct {
 	// Group is the Raft group whose records the log holds; records of another one
 	// are refused. (Several groups in one log are not implemented.)
 	Group uint64
+	// HeadsOnly has Open return Recovered.Heads without Recovered.Entries: whoever wants
+	// some of them reads them by Entries.
+	HeadsOnly bool
 }
 
 var (
