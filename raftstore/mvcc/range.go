@@ -86,10 +86,10 @@ func (v *view) countAt(o *RangeOptions, revision, current int64) (int64, bool) {
 // collect returns the pairs to sort and cut, and the size of the range.
 func (v *view) collect(o *RangeOptions, revision, count int64, known bool) ([]KeyValue, int64) {
 	limit := o.scanLimit()
-	var kvs []KeyValue
-	if known && count > 0 && !o.filtered() {
-		kvs = make([]KeyValue, 0, min(count, limit))
+	if known && !o.filtered() {
+		return v.first(o.Key, int(min(count, limit))), count
 	}
+	var kvs []KeyValue
 	found := int64(0)
 	v.scan(o.Key, o.End, revision, func(ver version) bool {
 		found++
@@ -102,6 +102,24 @@ func (v *view) collect(o *RangeOptions, revision, count int64, known bool) ([]Ke
 		return kvs, count
 	}
 	return kvs, found
+}
+
+// first returns the n first pairs from a key on at the latest revision, of which there
+// must be as many.
+func (v *view) first(from []byte, n int) []KeyValue {
+	if n == 0 {
+		return nil
+	}
+	kvs := make([]KeyValue, n)
+	i := 0
+	v.root.ascend(v.dir, from, bound{open: true}, true, func(it *item) bool {
+		if it.live() != 0 {
+			v.dir.fill(&kvs[i], v.latestEntry(it))
+			i++
+		}
+		return i < n
+	})
+	return kvs
 }
 
 // stripValues makes a keys-only result. etcd 3.7 answers it from its index,

@@ -25,10 +25,15 @@ func (v *view) latest(it *item) (version, bool) {
 	if it.live() == 0 {
 		return version{}, false
 	}
+	return v.dir.version(v.latestEntry(it)), true
+}
+
+// latestEntry returns the entry of the newest version of a key.
+func (v *view) latestEntry(it *item) ref {
 	if p := it.newest(); p >= v.history.start && !it.sole() {
-		return v.change(p), true
+		return v.history.at(p).entry
 	}
-	return v.dir.version(it.key), true
+	return it.key
 }
 
 // at returns the version of a key at a revision, if it existed. The revision
