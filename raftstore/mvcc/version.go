@@ -46,13 +46,8 @@ func uvarint(b []byte) (uint64, int) {
 	if b[0] < 0x80 {
 		return uint64(b[0]), 1
 	}
-	return longUvarint(b)
+	return binary.Uvarint(b)
 }
-
-// longUvarint is apart so that uvarint can be inlined.
-//
-//go:noinline
-func longUvarint(b []byte) (uint64, int) { return binary.Uvarint(b) }
 
 // key returns the key of an entry.
 func (d directory) key(r ref) []byte {
