@@ -130,7 +130,11 @@ func TestAllMembersRestartWithoutLoss(t *testing.T) {
 			for i := range 200 {
 				put(t, c.stores[uint64(i%3)+1], fmt.Sprintf("k%03d", i), fmt.Sprint(i))
 			}
-			revision := c.leader().Status().Revision
+			lead := c.leader()
+			// Its disk may be behind those of the two that have decided, and its state with it.
+			require.NoError(t, lead.WaitReady(testContext(t)))
+			revision := lead.Status().Revision
+			require.Equal(t, int64(201), revision)
 			for _, m := range c.members {
 				c.stop(m.ID, end)
 			}
