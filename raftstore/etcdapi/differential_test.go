@@ -52,7 +52,7 @@ func TestDifferential(t *testing.T) {
 // differ compares n operations.
 func differ(t *testing.T, seed uint64, n int) {
 	c := newCluster(t, 3, nil)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(n)*20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute+time.Duration(n)*200*time.Millisecond)
 	defer cancel()
 	d := &duel{
 		t: t, ctx: ctx, seed: seed, g: &generator{r: rand.New(rand.NewPCG(seed, 9)), revision: 1},
