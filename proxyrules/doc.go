@@ -35,6 +35,10 @@
 // Diff finds what two RuleSets do not share, block by block, and writes the
 // transaction between them; for one endpoint that is two lines of nft.
 //
+// At 5,000 services of 50 endpoints, two cores compile in 0.1 s what then holds
+// 132 bytes an endpoint, without texts; one changed endpoint costs 0.14 ms from
+// the slice to the transaction (BenchmarkLarge, on a machine under load).
+//
 // AppendIPTables and AppendNFT write the whole state. The part of each policy
 // is written once and kept with it, so that writing again is copying.
 //
