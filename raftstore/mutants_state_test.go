@@ -59,7 +59,8 @@ var stateRules = []rule{
 	}},
 	{name: "no lease ends early, whoever leads", source: "etcd #15247, #12528, #9395, #13294, #17132", mutants: []mutant{
 		{name: "an expiry counts in any term", file: "lease_command.go",
-			old: "if term != m.entryTerm {", new: "if false {"},
+			old: "if term != m.entryTerm {", new: "if false {",
+			by: []string{". TestExpiryIsFenced"}},
 		{name: "a new leader gives leases no time of its own", file: "lease_desk.go",
 			old: "c.ticks+d.ticksOf(left)+c.electionTicks", new: "c.ticks+min(1, d.ticksOf(left))"},
 		{name: "calls about leases are answered without asking anybody", file: "lease_desk.go",
