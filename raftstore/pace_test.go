@@ -4,7 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
@@ -52,31 +54,42 @@ func TestLeaderHoldsBackAcknowledgementsOfOldEntries(t *testing.T) {
 	for range 30 {
 		put(t, lead, "k", string(make([]byte, 1000)))
 	}
-	done := make(chan struct{})
-	require.True(t, lead.node.call(func() {
-		defer close(done)
-		r := lead.node.replica
-		log := r.core.log
-		require.Greater(t, log.held, log.offset+3, "older entries are on disk alone")
-		other := lead.MemberID()%3 + 1
-		acknowledge := func(index uint64) *pb.Message {
-			return &pb.Message{Type: pb.MsgAppResp.Enum(), From: new(other), To: new(lead.MemberID()), Term: new(r.core.term()), Index: new(index)}
-		}
-		r.pace.written, r.pace.budget, r.pace.held = true, 1, nil
-		r.pace.acked[other] = log.offset
-		require.True(t, r.holdBack(acknowledge(log.offset+3)))
-		require.Empty(t, r.pace.held, "as long as there is budget")
-		require.Equal(t, 1-log.size(log.offset, log.offset+3), r.pace.budget)
-		require.True(t, r.holdBack(acknowledge(log.offset+4)))
-		require.Len(t, r.pace.held, 1)
-		require.False(t, r.holdBack(acknowledge(log.last())))
-		refused := acknowledge(log.offset + 2)
-		refused.Reject = new(true)
-		require.False(t, r.holdBack(refused))
-		r.pace.written = false
-		r.bringUp()
-		require.Empty(t, r.pace.held)
-	}))
-	<-done
+	// On a busy machine the leader may lose its office before the call runs.
+	for led := false; !led; {
+		lead = c.leader()
+		done := make(chan struct{})
+		require.True(t, lead.node.call(func() {
+			defer close(done)
+			if led = lead.node.replica.core.role == raft.StateLeader; led {
+				holdsBack(t, lead)
+			}
+		}))
+		<-done
+	}
 	c.settled()
+}
+
+// holdsBack is called by the owner of a leader, who must outlive a failure.
+func holdsBack(t *testing.T, lead *Store) {
+	r := lead.node.replica
+	log := r.core.log
+	assert.Greater(t, log.held, log.offset+3, "older entries are on disk alone")
+	other := lead.MemberID()%3 + 1
+	acknowledge := func(index uint64) *pb.Message {
+		return &pb.Message{Type: pb.MsgAppResp.Enum(), From: new(other), To: new(lead.MemberID()), Term: new(r.core.term()), Index: new(index)}
+	}
+	r.pace.written, r.pace.budget, r.pace.held = true, 1, nil
+	r.pace.acked[other] = log.offset
+	assert.True(t, r.holdBack(acknowledge(log.offset+3)))
+	assert.Empty(t, r.pace.held, "as long as there is budget")
+	assert.Equal(t, 1-log.size(log.offset, log.offset+3), r.pace.budget)
+	assert.True(t, r.holdBack(acknowledge(log.offset+4)))
+	assert.Len(t, r.pace.held, 1)
+	assert.False(t, r.holdBack(acknowledge(log.last())))
+	refused := acknowledge(log.offset + 2)
+	refused.Reject = new(true)
+	assert.False(t, r.holdBack(refused))
+	r.pace.written = false
+	r.bringUp()
+	assert.Empty(t, r.pace.held)
 }
