@@ -17,16 +17,27 @@ type watcher struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed by Close
 	once   sync.Once
-	start  int64 // the revision that it began with, 0 if that was the present
+	start  int64 // the revision that it began with
 
 	mu  sync.Mutex
 	err error // what has ended it
 }
 
 // Watch implements raftstore.KV. It returns when etcd has opened the watch.
+//
+// The present is that of the cluster, asked for by a linearizable read: the member of
+// etcd that serves the watch may be behind the one that answered the last write, and its
+// own present would show that write again.
 func (k *KV) Watch(ctx context.Context, o raftstore.WatchOptions) (raftstore.Watcher, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if o.StartRevision == 0 {
+		now, err := k.client.Get(ctx, "\x00", clientv3.WithCountOnly())
+		if err != nil {
+			return nil, readError(ctx, err)
+		}
+		o.StartRevision = now.Header.Revision + 1
 	}
 	key, opts, err := watchOptions(&o)
 	if err != nil {
