@@ -155,26 +155,42 @@ func TestChangesThatWouldStopTheClusterAreRefused(t *testing.T) {
 	require.NoError(t, lead.RemoveMember(ctx, id%3+1), "the silent one may go")
 }
 
+// The leader knows what the member has acknowledged; a new one only what it has written.
 func TestAMemberThatLostItsDiskIsFound(t *testing.T) {
-	for name, change := range map[string]func(*Config){
-		"by the log":      nil,
-		"by the snapshot": func(cfg *Config) { cfg.SnapshotEntries, cfg.CatchUpEntries = 10, 1 },
+	for _, test := range []struct {
+		name, found string
+		change      func(*Config)
+		newLeader   bool
+	}{
+		{"by a leader that knows it", "its acknowledgement", nil, false},
+		{"by the log", "is in the log", nil, true},
+		{"by the snapshot", "is in the log", func(cfg *Config) { cfg.SnapshotEntries, cfg.CatchUpEntries = 10, 1 }, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, 3, change)
-			id := c.leader().Status().MemberID%3 + 1
+		t.Run(test.name, func(t *testing.T) {
+			c := newCluster(t, 3, test.change)
+			lead := c.leader()
+			id := lead.Status().MemberID%3 + 1
 			for i := range 30 {
 				put(t, c.stores[id], fmt.Sprintf("k%d", i), "v")
 			}
 			c.settled()
 			c.stop(id, (*Store).Close)
 			require.NoError(t, os.RemoveAll(filepath.Join(c.dir, fmt.Sprint(id))))
-			s := c.open(id, nil)
+			if test.newLeader {
+				require.NoError(t, lead.TransferLeadership(testContext(t), id%3+1))
+			}
 			put(t, c.leader(), "k", "v")
+			s := c.open(id, nil)
 			require.Eventually(t, func() bool { return s.Err() != nil }, 20*time.Second, 5*time.Millisecond)
 			require.ErrorIs(t, s.Err(), ErrFailed)
+			require.ErrorIs(t, s.Err(), ErrForgotten)
+			require.ErrorContains(t, s.Err(), test.found)
 			c.stop(id, (*Store).Close)
 			put(t, c.leader(), "the others", "go on")
+
+			_, err := Open(filepath.Join(c.dir, fmt.Sprint(id)), c.config(id))
+			require.ErrorIs(t, err, ErrForgotten, "it is not tried again")
+			require.ErrorContains(t, err, test.found)
 		})
 	}
 }
@@ -227,6 +243,26 @@ func TestVotersJoinAndMembersMove(t *testing.T) {
 	status := c.stores[1].Status()
 	require.Equal(t, address, status.Members[moved-1].Address)
 	require.Equal(t, "first", status.Members[0].Info)
+
+	c.members[moved-1].Address = address
+	// A learner that moves stays one, whoever is asked, then and after a restart.
+	require.NoError(t, c.leader().AddLearner(testContext(t), Member{ID: 4, Address: "127.0.0.1:1"}))
+	require.NoError(t, c.stores[1].MoveMember(testContext(t), Member{ID: 4, Address: "127.0.0.1:2"}))
+	c.settled()
+	for range 2 {
+		for _, m := range c.members {
+			members := c.stores[m.ID].Status().Members
+			require.Len(t, members, 4)
+			require.True(t, members[3].Learner, "seen by member %d", m.ID)
+			require.Equal(t, "127.0.0.1:2", members[3].Address)
+			c.stop(m.ID, (*Store).Abort)
+		}
+		for _, m := range c.members {
+			c.open(m.ID, nil)
+		}
+		put(t, c.leader(), "c", "x")
+		c.settled()
+	}
 }
 
 func TestQuorumTable(t *testing.T) {

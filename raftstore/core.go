@@ -178,6 +178,9 @@ func (c *core) step(m *pb.Message) {
 	if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && c.state.removed[c.id] {
 		c.voteAsRemoved(m)
 	}
+	if c.checkAcknowledged(m); c.fault != nil {
+		return
+	}
 	_ = c.raw.Step(m)
 }
 
@@ -285,10 +288,20 @@ func (c *core) applyCommands(e *pb.Entry) {
 	}
 }
 
-// checkPast finds out that this member has proposed what it does not remember: then
-// its disk was emptied, and its votes and acknowledgements of before are worth
-// nothing (etcd #20269, #13066). It cannot be found in every case, which is why ids
-// must not be used again.
+// checkAcknowledged finds out that this member has acknowledged what is not in its
+// log: then its disk was emptied, and its votes and acknowledgements of before are
+// worth nothing (etcd #20269, #13066). A heartbeat brings no commit index that its
+// receiver has not acknowledged, and what is committed is never cut off again. Raft
+// would panic.
+func (c *core) checkAcknowledged(m *pb.Message) {
+	if last := c.log.last(); m.GetType() == pb.MsgHeartbeat && m.GetCommit() > last {
+		c.fault = fmt.Errorf("%w: member %x has its acknowledgement of entry %d, the log ends at %d", ErrForgotten, m.GetFrom(), m.GetCommit(), last)
+	}
+}
+
+// checkPast finds out that this member has proposed what it does not remember, which
+// tells the same when no leader of before is there. Neither finds every case, which is
+// why ids must not be used again.
 func (c *core) checkPast(h *entryHeader) {
 	if h.origin == c.id && (h.boot > c.boot || h.boot == c.boot && h.sequence >= c.writes.next) {
 		c.fault = fmt.Errorf("%w: entry %d of start %d is in the log, this is start %d", ErrForgotten, h.sequence, h.boot, c.boot)

@@ -210,6 +210,10 @@ func (n *node) start() {
 	n.owner.Go(func() {
 		err := n.run()
 		n.end(err)
+		if errors.Is(err, ErrForgotten) {
+			n.work.Wait() // some of it writes the log
+			n.replica.rememberForgotten(n.replica.core.fault)
+		}
 	})
 }
 

@@ -23,6 +23,8 @@ const (
 	metaFounding
 	// metaToken is the SHA-256 of the cluster token.
 	metaToken
+	// metaForgotten says why the member must not start again: ErrForgotten.
+	metaForgotten
 )
 
 // ErrCorrupt is matched by errors of Open when the files of a member contradict
@@ -130,6 +132,9 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 	if stored, ok := rec.Meta[metaToken]; ok && string(stored) != string(token[:]) {
 		return 0, fmt.Errorf("%w: it was founded with another ClusterToken", ErrWrongCluster)
 	}
+	if reason, ok := rec.Meta[metaForgotten]; ok {
+		return 0, fmt.Errorf("%w: it was found at an earlier start: %s", ErrForgotten, reason)
+	}
 	boot, err := storedBoot(rec)
 	if err != nil {
 		return 0, err
@@ -151,6 +156,16 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 		r.wal.AppendMeta(metaFounding, founding)
 	}
 	return boot, r.wal.Flush()
+}
+
+// rememberForgotten keeps a member from starting again that has ended with
+// ErrForgotten. What has betrayed it might be gone by then: the leader that knows its
+// acknowledgements, or entries of its own that a later start has not forgotten.
+func (r *replica) rememberForgotten(reason error) {
+	r.wal.AppendMeta(metaForgotten, []byte(reason.Error()))
+	if err := r.wal.Flush(); err != nil {
+		r.logger.Error("cannot record that the member must not start again", "error", err)
+	}
 }
 
 // storedBoot is the number of starts that a log knows of.
