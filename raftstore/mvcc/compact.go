@@ -31,7 +31,10 @@ type reclaimer struct {
 }
 
 const (
-	reclaimPerWrite   = 64
+	// reclaimPerChange is the work that each change of a write does by the way. A record
+	// costs up to four steps on its way from the history out of the arena: twice that
+	// catches up with any writers, and hardly slows them down.
+	reclaimPerChange  = 3
 	reclaimPerCompact = 1024
 )
 
@@ -168,18 +171,19 @@ func (s *Store) sparseChunks() []int {
 	return sparse
 }
 
-// emptyChunk moves live entries out of the last listed chunk, and drops it
-// when it is through. It returns the steps that are left.
+// emptyChunk moves live entries out of the last listed chunk, and drops it when
+// nothing in it lives. It returns the steps that are left.
 func (s *Store) emptyChunk(steps int) int {
 	last := len(s.reclaim.chunks) - 1
 	chunk := s.reclaim.chunks[last]
-	for steps > 0 && s.reclaim.offset < s.arena.use[chunk].used {
+	used := s.arena.use[chunk].used
+	for steps > 0 && s.arena.use[chunk].live > 0 && s.reclaim.offset < used {
 		r := makeRef(chunk, s.reclaim.offset)
 		s.reclaim.offset += s.arena.dir.entryBytes(r)
 		steps--
 		s.moveEntry(r)
 	}
-	if s.reclaim.offset >= s.arena.use[chunk].used {
+	if s.arena.use[chunk].live == 0 || s.reclaim.offset >= used {
 		s.arena.drop(chunk)
 		s.live.dir = s.arena.dir
 		s.reclaim.chunks = s.reclaim.chunks[:last]

@@ -39,6 +39,33 @@ func TestCompactionFreesMemory(t *testing.T) {
 	require.Equal(t, 100, s.index.length)
 }
 
+// Writers that never pause do the work of a compaction before the next one, however
+// many changes a transaction makes.
+func TestWritesKeepUpWithCompaction(t *testing.T) {
+	const changes = 20_000 // from one compaction to the next
+	for _, together := range []int{1, 100} {
+		for _, keys := range []int{100, 10_000} {
+			t.Run(fmt.Sprintf("together=%d/keys=%d", together, keys), func(t *testing.T) {
+				s, value := New(), []byte(strings.Repeat("x", 100))
+				for i := 0; i < 5*changes; i += together {
+					txn := &Txn{}
+					for j := range together {
+						key := fmt.Appendf(nil, "key-%d", (i+j)*7919%keys)
+						txn.Then = append(txn.Then, Op{Put: &PutRequest{Key: key, Value: value}})
+					}
+					_, err := s.Apply(txn)
+					require.NoError(t, err)
+					if i%changes == 0 && i > 0 {
+						require.True(t, s.reclaim.scanned && len(s.reclaim.chunks) == 0 || i == changes, "after %d changes", i)
+						require.NoError(t, s.Compact(s.Revision()))
+					}
+				}
+				checkInvariants(t, s)
+			})
+		}
+	}
+}
+
 // What a snapshot, a result and an event hold stays as it was, whatever is
 // compacted and reused after it.
 func TestCompactionLeavesReadersAlone(t *testing.T) {

@@ -145,7 +145,7 @@ func (s *Store) commit() {
 	s.live.revision++
 	s.frozen = nil
 	s.watch.notify(&s.live, first)
-	s.reclaimSome(reclaimPerWrite)
+	s.reclaimSome(reclaimPerChange * int(s.applied-first))
 	s.measure()
 }
 
