@@ -7,7 +7,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -82,7 +81,7 @@ func Open(dir string, opts Options) (*WAL, *Recovered, error) {
 		if w.file != nil {
 			err = errors.Join(err, w.file.Close())
 		}
-		return nil, nil, errors.Join(err, lock.Close())
+		return nil, nil, errors.Join(err, w.closeSpares(), lock.Close())
 	}
 	return w, rec, nil
 }
@@ -93,6 +92,9 @@ func (w *WAL) open() (*Recovered, error) {
 		return nil, err
 	}
 	if len(sequences) == 0 {
+		if err := w.opts.FS.SyncDir(w.dir); err != nil {
+			return nil, err
+		}
 		return w.create()
 	}
 	rec := &Recovered{}
@@ -134,17 +136,23 @@ func (w *WAL) secure() error {
 	return w.opts.FS.SyncDir(w.dir)
 }
 
-// list removes leftovers and returns the sequence numbers of the segments.
+// list returns the sequence numbers of the segments, adopts spares and removes what is
+// left over of unfinished ones.
 func (w *WAL) list() ([]uint64, error) {
 	names, err := w.opts.FS.List(w.dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, preparedSuffix) {
-			if err := w.opts.FS.Remove(filepath.Join(w.dir, name)); err != nil {
-				return nil, err
-			}
+		var err error
+		switch filepath.Ext(name) {
+		case preparedSuffix:
+			err = w.opts.FS.Remove(filepath.Join(w.dir, name))
+		case spareSuffix:
+			err = w.adopt(name)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return w.sequences()

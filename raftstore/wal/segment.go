@@ -130,10 +130,6 @@ func (s *segment) span(off, size int64) span {
 	return span{segment: s.name, sequence: s.header.sequence, salt: s.crc, off: off, size: size}
 }
 
-// preparedSuffix marks files that may become the next segment. They are worth
-// nothing after a crash.
-const preparedSuffix = ".tmp"
-
 // prepared is a file, durable, that waits to become a segment: full of zeros, or of
 // what it held as a segment before.
 type prepared struct {

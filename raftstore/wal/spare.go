@@ -1,13 +1,16 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 )
 
 // A log at its steady size fills no file with zeros: the segments that Release gives
 // up become the next ones, and each byte is written once. What such a file held
-// before stays behind the batches; the salt keeps it from being taken for them.
+// before stays behind the batches; the salt keeps it from being taken for them. Spares
+// outlive a restart: a member that returns has better things to do with its disk.
 
 // sparesMax is how many files are kept to become segments.
 const sparesMax = 4
@@ -26,14 +29,51 @@ func (w *WAL) takePrepared(need int64) (*prepared, error) {
 
 // prepare makes a zero-filled file. w.mu is held.
 func (w *WAL) prepare(size int64) (*prepared, error) {
-	return prepareFile(w.opts.FS, w.spareName(), size)
+	return prepareFile(w.opts.FS, w.spareName(preparedSuffix), size)
 }
 
-// spareName returns a name that was not used since Open: the spare before may not have
-// got its final name yet. w.mu is held.
-func (w *WAL) spareName() string {
+// A file that is being filled with zeros has preparedSuffix, and is worth nothing after
+// a crash. With spareSuffix it is whole.
+const (
+	preparedSuffix = ".tmp"
+	spareSuffix    = ".spare"
+)
+
+// spareName returns a name that was not used yet: the spare before may not have got its
+// final name. w.mu is held.
+func (w *WAL) spareName(suffix string) string {
 	w.prepares++
-	return filepath.Join(w.dir, fmt.Sprintf("next-%d%s", w.prepares, preparedSuffix))
+	return filepath.Join(w.dir, fmt.Sprintf("next-%d%s", w.prepares, suffix))
+}
+
+// adopt takes over what may be a spare of the process before this one, and removes it
+// if it is none. Its name may not be durable, and a crash bring back that of a segment:
+// secure must come before it is used.
+func (w *WAL) adopt(name string) error {
+	fs, path := w.opts.FS, filepath.Join(w.dir, name)
+	var number uint64
+	if _, err := fmt.Sscanf(name, "next-%d"+spareSuffix, &number); err != nil || len(w.spares) >= sparesMax {
+		return fs.Remove(path)
+	}
+	w.prepares = max(w.prepares, number)
+	file, err := fs.Open(path)
+	if err != nil {
+		return err
+	}
+	size, err := file.Size()
+	if err != nil || size != w.opts.SegmentSizeBytes {
+		return errors.Join(err, file.Close(), fs.Remove(path))
+	}
+	w.spares = append(w.spares, &prepared{file: file, name: path, size: size, reused: true})
+	return nil
+}
+
+func (w *WAL) closeSpares() (err error) {
+	for _, spare := range w.spares {
+		err = errors.Join(err, spare.file.Close())
+	}
+	w.spares = nil
+	return err
 }
 
 // NeedsPrepare reports whether the next segment will soon be needed and is not
@@ -60,6 +100,11 @@ func (w *WAL) Prepare() error {
 	if err != nil {
 		return err
 	}
+	name := strings.TrimSuffix(next.name, preparedSuffix) + spareSuffix
+	if err := w.opts.FS.Rename(next.name, name); err != nil {
+		return errors.Join(err, next.file.Close())
+	}
+	next.name = name
 	w.spares = append(w.spares, next)
 	return nil
 }
@@ -99,7 +144,7 @@ func (w *WAL) Release(index uint64) (remove func() error) {
 func (w *WAL) discard(s segment) error {
 	fs, name := w.opts.FS, filepath.Join(w.dir, s.name)
 	w.mu.Lock()
-	spare, enough := w.spareName(), len(w.spares) >= sparesMax
+	spare, enough := w.spareName(spareSuffix), len(w.spares) >= sparesMax
 	w.mu.Unlock()
 	if enough || int64(s.header.size) != w.opts.SegmentSizeBytes {
 		if err := fs.Remove(name); err != nil {

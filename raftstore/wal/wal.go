@@ -331,10 +331,5 @@ func (w *WAL) Abort() error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := w.file.Close()
-	for _, spare := range w.spares {
-		err = errors.Join(err, spare.file.Close())
-	}
-	w.spares = nil
-	return errors.Join(err, w.lock.Close())
+	return errors.Join(w.file.Close(), w.closeSpares(), w.lock.Close())
 }

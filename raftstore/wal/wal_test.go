@@ -349,6 +349,45 @@ func TestReleasedSegmentsAreUsedAgain(t *testing.T) {
 	}
 }
 
+// A restart makes no file anew that is there, and takes none that is something else.
+func TestSparesOutliveARestart(t *testing.T) {
+	fs := NewMemFS()
+	w, _ := mustOpen(t, fs)
+	require.NoError(t, w.Prepare())
+	require.NoError(t, w.Abort())
+	size := w.opts.SegmentSizeBytes
+	for name, sizeBytes := range map[string]int64{
+		"next-7.spare": size, "next-8.spare": size - 1, "next-9.tmp": size, "next-x.spare": size,
+		"next-10.spare": size, "next-11.spare": size, "next-12.spare": size,
+	} {
+		f, err := fs.Create(filepath.Join("data", name))
+		require.NoError(t, err)
+		require.NoError(t, f.Truncate(sizeBytes))
+		_, err = f.WriteAt([]byte("what was here before"), 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Sync())
+	}
+	for _, crash := range []bool{false, true} {
+		if crash {
+			require.NoError(t, w.Abort())
+			fs = fs.Crash(rand.New(rand.NewPCG(1, 1)))
+		}
+		w, _ = mustOpen(t, fs)
+		names, err := fs.List("data")
+		require.NoError(t, err)
+		require.Equal(t, []string{segmentName(1), "next-10.spare", "next-11.spare", "next-12.spare", "next-2.spare"}, names)
+	}
+	require.False(t, w.NeedsPrepare())
+	for i := uint64(1); len(w.segments) < 5; i++ {
+		w.AppendEntries([]*pb.Entry{entry(1, i, fmt.Sprintf("%0400d", i))})
+		require.NoError(t, w.Flush())
+	}
+	require.Equal(t, uint64(12), w.prepares, "no file was made, and no name is used twice")
+	require.NoError(t, w.Close())
+	_, rec := mustOpen(t, fs)
+	require.Equal(t, w.lastIndex, uint64(len(rec.Entries)))
+}
+
 // Damage is found in files that hold older batches, too.
 func TestEveryFlippedByteIsFoundInReusedSegments(t *testing.T) {
 	pristine := reused(t)
