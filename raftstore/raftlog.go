@@ -9,10 +9,10 @@ import (
 )
 
 // raftLog is the log as Raft sees it: raft.Storage. In memory are the entries that were
-// appended since the start and are not applied yet, which Raft asks for when they are on their way to the disk (it acts
-// on durability by the responses alone), and some behind them, for followers that keep
-// up. Older ones are read from the disk when a follower needs them. It belongs to the
-// owner.
+// appended since the start and are not applied yet, which Raft asks for while they are
+// on their way to the disk (it acts on durability by the responses alone), and some
+// behind them, for followers that keep up. Older ones are read from the disk when a
+// follower needs them. It belongs to the owner.
 //
 //	offset                      held                          last
 //	  │ on disk, marks in memory  │ marks and entries in memory  │

@@ -159,13 +159,3 @@ func (s *span) entries(b []byte) ([]*pb.Entry, error) {
 	}
 	return rec.Entries[:s.last+1-s.first], nil // the others have been replaced since
 }
-
-// FirstEntry returns the index of the oldest entry that Entries can read, 0 if there is none.
-func (w *WAL) FirstEntry() uint64 {
-	w.spans.mu.Lock()
-	defer w.spans.mu.Unlock()
-	if len(w.spans.list) == 0 {
-		return 0
-	}
-	return w.spans.list[0].first
-}

@@ -54,9 +54,9 @@ func TestEntriesReadsBackWhatCounts(t *testing.T) {
 	w.AppendEntries([]*pb.Entry{entry(3, 6, "lost")})
 	w.AppendMark(Mark{Index: 90, Term: 4, Reset: true})
 	require.NoError(t, w.Flush())
-	require.Zero(t, w.FirstEntry())
+	require.Zero(t, w.firstEntry())
 	flush(entry(4, 91, "x"))
-	require.Equal(t, uint64(91), w.FirstEntry())
+	require.Equal(t, uint64(91), w.firstEntry())
 	require.Equal(t, "x", read(w, 91, 92, 1))
 	_, err = w.Entries(5, 6, 100)
 	require.Error(t, err)
@@ -84,4 +84,12 @@ func TestEntriesVerifiesWhatItReads(t *testing.T) {
 	_, err = w.Entries(1, 2, 100)
 	require.ErrorIs(t, err, ErrCorrupt)
 	require.NoError(t, w.Close())
+}
+
+// firstEntry is the index of the oldest entry that Entries can read, 0 if there is none.
+func (w *WAL) firstEntry() uint64 {
+	if len(w.spans.list) == 0 {
+		return 0
+	}
+	return w.spans.list[0].first
 }

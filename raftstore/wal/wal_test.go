@@ -538,7 +538,7 @@ func (m *model) readable(t *testing.T, rng *rand.Rand, w *WAL) {
 			lo++
 		}
 	}
-	require.LessOrEqual(t, w.FirstEntry(), m.released+1)
+	require.LessOrEqual(t, w.firstEntry(), m.released+1)
 	_, err := w.Entries(m.last+1, m.last+2, 0)
 	require.Error(t, err)
 }
