@@ -66,11 +66,14 @@
 // configuration, moved to other addresses, or removed. Any member can be asked. The
 // leader refuses what would leave the cluster without an active quorum. An id is
 // never used again: a member that has lost its disk has forgotten its promises, and
-// must come back as another one. A removed member stays, to vote, until a quorum of
-// the rest knows durably that it is gone (member.go says why), and ends with
-// ErrRemoved. One that was away while everybody in its state and in its Config was
-// removed as well finds nobody to tell it: it serves nothing, and is the operator's to
-// stop.
+// must come back as another one. Should it start as itself, it ends with ErrForgotten
+// when a heartbeat names what it has acknowledged, or the log holds what it has
+// written; one that did neither is not found.
+//
+// A removed member stays, to vote, until a quorum of the rest knows durably that it is
+// gone (member.go says why), and ends with ErrRemoved. One that was away while
+// everybody in its state and in its Config was removed as well finds nobody to tell it:
+// it serves nothing, and is the operator's to stop.
 //
 //	voters     1  2  3  4  5  6  7
 //	tolerates  0  0  1  1  2  2  3

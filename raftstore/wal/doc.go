@@ -16,7 +16,7 @@
 // Segments are filled with zeros before their first use, so that fdatasync has no
 // metadata to journal; the next one is prepared while the current one fills. Segments
 // that Release gives up are used again as they are, up to four of them, so that a log
-// at its steady size writes each byte once.
+// at its steady size writes each byte once. What is prepared outlives a restart.
 //
 // Open reads all segments in order, O(bytes). Batches carry their own checksum, that
 // of the batch before, and a salt of their segment, so that a batch that is damaged,
@@ -25,8 +25,7 @@
 // If a whole batch follows anywhere behind it, it had been acknowledged, and Open
 // refuses. The end of a segment that is not the last is where the header of the next
 // one says; what a file held as an older segment has another salt. The one case that
-// cannot be told apart is damage to the very last batch:
-// it looks like a torn write.
+// cannot be told apart is damage to the very last batch: it looks like a torn write.
 //
 // Entries reads back what is durable, for whoever does not hold the whole log in memory:
 // an index of the batches says in which file they are. O(log batches + bytes).
@@ -46,8 +45,8 @@
 // returns ErrFailed. Nothing is retried, since the kernel may count lost pages as
 // written; and what the process finds after a restart is written again before use.
 // Append and Flush allocate nothing once their buffer has grown. A WAL belongs to
-// one goroutine at a time, Prepare and what Release returns excepted. Lengths are checked against the file
-// before memory is taken.
+// one goroutine at a time, Prepare, Entries and what Release returns excepted. Lengths
+// are checked against the file before memory is taken.
 //
 // # Differences from upstream
 //
