@@ -9,8 +9,7 @@ import (
 // checkTail looks at what lies behind the last batch of a segment that verifies.
 // A crash can leave any part of one unfinished batch there, in the last segment
 // only. A whole batch further on means that this one was acknowledged and has been
-// damaged since. It returns the size of the unfinished batch after zeroing it, and
-// with it what a file that is used again held before.
+// damaged since. It returns the size of the unfinished batch after zeroing it.
 func (w *WAL) checkTail(file File, seg segment, last bool) (torn int64, err error) {
 	torn, end, err := w.tornEnd(file, seg, last)
 	if err != nil || end == w.off {
@@ -46,8 +45,10 @@ func (w *WAL) tornEnd(file File, seg segment, last bool) (torn, end int64, err e
 	if !seg.header.reused {
 		return end - w.off, end, nil
 	}
+	// What the file held before stays, as it does behind every batch: up to the whole
+	// file would have to be written.
 	torn, err = w.tornReused(file, seg)
-	return torn, end, err
+	return torn, w.off + torn, err
 }
 
 // tornReused is the size of an unfinished batch at w.off in a file that was used
@@ -143,7 +144,7 @@ func findBatch(file File, seg segment, from, to int64) (int64, error) {
 	return -1, nil
 }
 
-// zeroRange overwrites and syncs, so that the next batch is followed by nothing.
+// zeroRange overwrites and syncs.
 func zeroRange(file File, from, to int64) error {
 	for off := from; off < to; off += int64(len(zeros)) {
 		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), to-off)], off); err != nil {
