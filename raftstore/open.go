@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/orchcore/orchcore/raftstore/transport"
 	"github.com/orchcore/orchcore/raftstore/wal"
@@ -133,7 +134,7 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 		return 0, fmt.Errorf("%w: it was founded with another ClusterToken", ErrWrongCluster)
 	}
 	if reason, ok := rec.Meta[metaForgotten]; ok {
-		return 0, fmt.Errorf("%w: it was found at an earlier start: %s", ErrForgotten, reason)
+		return 0, fmt.Errorf("%w, as an earlier start has found: %s", ErrForgotten, reason)
 	}
 	boot, err := storedBoot(rec)
 	if err != nil {
@@ -162,7 +163,7 @@ func (r *replica) boot(rec *wal.Recovered) (uint64, error) {
 // ErrForgotten. What has betrayed it might be gone by then: the leader that knows its
 // acknowledgements, or entries of its own that a later start has not forgotten.
 func (r *replica) rememberForgotten(reason error) {
-	r.wal.AppendMeta(metaForgotten, []byte(reason.Error()))
+	r.wal.AppendMeta(metaForgotten, []byte(strings.TrimPrefix(reason.Error(), ErrForgotten.Error()+": ")))
 	if err := r.wal.Flush(); err != nil {
 		r.logger.Error("cannot record that the member must not start again", "error", err)
 	}
