@@ -81,7 +81,8 @@
 // A member that was away gets the log, as long as it is there, or else a snapshot and
 // the log behind it. While clients write, the leader bounds what it sends to such
 // members (pace.go), and each member writes and reads its snapshots in small parts
-// with pauses. A sole voter leads at once when it is opened.
+// with pauses. It may not know yet who sends it: whoever hears nothing of another member
+// tells it where to answer (introduce.go). A sole voter leads at once when it is opened.
 //
 // Backup writes the state as it is; Restore founds a cluster of another identity
 // from it, with later revisions if asked to, and ForceNewCluster one from the files of
@@ -187,11 +188,13 @@
 //
 // # Reading order
 //
-// kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go; command.go, machine.go,
-// session.go; replica.go, notice.go, persist.go, snapshot.go, transfer.go, pace.go, image.go; open.go,
-// node.go, leadership.go, lifecycle.go, change.go, change_desk.go, announce.go, backup.go, rescue.go; raftlog.go,
-// message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and mutants_test.go, which shows that it
-// is seen. Leases: lease.go, lease_countdown.go, lease_desk.go, lease_command.go; limits
-// of the state: alarm.go, quota.go, autocompact.go; recipes on top: cas.go, mutex.go,
-// election.go, election_fence.go, and package objectcache.
+// kv.go, store.go, watch.go; core.go, propose.go, read.go, readlease.go, member.go;
+// command.go, machine.go, session.go; replica.go, notice.go, persist.go, snapshot.go,
+// transfer.go, pace.go, introduce.go, image.go; open.go, node.go, leadership.go,
+// lifecycle.go, change.go, change_desk.go, announce.go, backup.go, rescue.go; raftlog.go,
+// message.go; observe.go, dump.go. Then sim_test.go, which shows what can happen, and
+// mutants_test.go, which shows that it is seen. Leases: lease.go, lease_countdown.go,
+// lease_desk.go, lease_command.go; limits of the state: alarm.go, quota.go,
+// autocompact.go; recipes on top: cas.go, mutex.go, election.go, election_fence.go, and
+// package objectcache.
 package raftstore

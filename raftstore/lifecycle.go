@@ -36,7 +36,7 @@ func (s *Store) Err() error {
 
 // TransferLeadership hands leadership to the member with the given id, or to the
 // one that is closest behind when id is 0, and waits until this member has
-// stopped leading. Writes wait meanwhile.
+// stopped leading. Writes wait meanwhile. To itself it has nothing to hand over.
 func (s *Store) TransferLeadership(ctx context.Context, id uint64) error {
 	for {
 		answer := make(chan error, 1)
@@ -52,6 +52,9 @@ func (s *Store) TransferLeadership(ctx context.Context, id uint64) error {
 			return s.node.ended()
 		case <-ctx.Done():
 			return contextReason(ctx)
+		}
+		if id == s.MemberID() {
+			return nil
 		}
 		// Raft gives up after an election timeout; then it is asked again.
 		if moved, err := s.waitNotLeading(ctx); moved || err != nil {

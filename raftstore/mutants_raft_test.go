@@ -114,6 +114,17 @@ var raftRules = []rule{
 			old: "case t.isRemoved(h.from):", new: "case false:",
 			by: []string{"./transport TestARemoved"}},
 	}},
+	{name: "a member can answer whoever it hears", source: "etcd's rafthttp, X-PeerURLs", mutants: []mutant{
+		{name: "a member that is not heard says nothing of itself", file: "replica.go",
+			old: "\tr.introduce()\n", new: "",
+			by: []string{". TestAMemberAnswers"}},
+		{name: "a member that has moved is looked for where it was", file: "introduce.go",
+			old: "in.moved, in.address = moved == 1,", new: "in.moved, in.address = false,",
+			by: []string{". TestAMemberAnswers"}},
+		{name: "what was said of a member outlives what is known of it", file: "introduce.go",
+			old: "in.applied <= r.core.state.applied || !known", new: "false || !known",
+			by: []string{". TestIntroductions"}},
+	}},
 	{name: "members of another cluster are refused", source: "etcd peer handshake", mutants: []mutant{
 		{name: "members of another cluster are let in", file: "transport/tcp.go",
 			old: "case h.clusterID != t.cfg.ClusterID:", new: "case false:",

@@ -82,6 +82,7 @@ func openReplica(dir string, cfg Config) (r *replica, err error) {
 		disk:    snapshotDir{fs: cfg.FS, dir: filepath.Join(dir, "snap")},
 		pace:    pace{ratePerSecond: cfg.CatchUpRateBytes, acked: map[uint64]uint64{}},
 		sending: map[uint64]*outgoing{}, told: map[uint64]bool{}, heard: map[uint64]uint64{},
+		strangers: map[uint64]introduction{},
 	}
 	if err := cfg.FS.MkdirAll(r.disk.dir); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package raftstore
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -60,6 +61,8 @@ type replica struct {
 	told map[uint64]bool
 	// heirs are the voters by the last of them.
 	heirs []uint64
+	// strangers are members that know of changes which are not applied here.
+	strangers map[uint64]introduction
 	// published is the last digest that was put into the log.
 	published uint64
 	err       error
@@ -118,6 +121,8 @@ func (r *replica) desk(f transport.Frame) func(transport.Frame) error {
 		return r.leases.receive
 	case frameChangeAsk, frameChangeAnswer:
 		return r.changes.receive
+	case frameIntroduce:
+		return r.introduced
 	}
 	return nil
 }
@@ -129,6 +134,7 @@ func (r *replica) tick() {
 	r.tickTransfers()
 	r.watchDisk()
 	r.askAround()
+	r.introduce()
 	r.publishDigest()
 	r.leases.tick()
 	r.changes.tick()
@@ -275,11 +281,13 @@ func (r *replica) askAround() {
 }
 
 // acquaintances are the others that this member could ask: those of its state, those
-// whom it was told of, and those of its configuration, which is all that a member has
-// that was removed before the first entry reached it.
+// whom it was told of, those that told it of themselves, and those of its
+// configuration, which is all that a member has that joins or was removed before the
+// first entry reached it.
 func (r *replica) acquaintances() []uint64 {
 	state := r.core.state
 	ids := append(state.memberIDs(), r.heirs...)
+	ids = slices.AppendSeq(ids, maps.Keys(r.strangers))
 	for _, m := range r.cfg.Members {
 		if !state.removed[m.ID] {
 			ids = append(ids, m.ID)
@@ -321,39 +329,22 @@ func (r *replica) fail(err error) {
 	}
 }
 
-// connect tells the network about all members. An address in the config is newer
-// than the one in the state, since it is what the operator says today, unless that
-// one was changed in the running cluster.
+// connect tells the network about all members.
 func (r *replica) connect() {
-	configured := map[uint64]string{}
-	for _, m := range r.cfg.Members {
-		configured[m.ID] = m.Address
-	}
 	state := r.core.state
 	var voters []Member
 	for _, id := range state.conf.GetVoters() {
 		voters = append(voters, Member{id, state.members[id]})
 	}
 	r.net.SetNotice(appendMembers(nil, voters))
-	for _, id := range state.memberIDs() {
-		address := state.members[id]
-		if a := configured[id]; a != "" && (state.profiles[id] == nil || !state.profiles[id].moved) {
-			address = a
-		}
-		if id != r.id {
-			r.net.SetPeer(id, address)
-		}
-	}
 	for id := range state.removed {
 		if id != r.id {
 			r.net.RemovePeer(id)
 		}
 	}
-	// Whoever joins knows nobody else; whoever was removed may find nobody else.
-	for _, m := range r.cfg.Members {
-		if _, ok := state.members[m.ID]; !ok && m.ID != r.id && !state.removed[m.ID] {
-			r.net.SetPeer(m.ID, m.Address)
-		}
+	r.forgetStrangers()
+	for _, id := range r.acquaintances() {
+		r.net.SetPeer(id, r.addressOf(id))
 	}
 }
 

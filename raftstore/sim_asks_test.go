@@ -16,10 +16,10 @@ func TestSimRemovedLearnerIsTold(t *testing.T) {
 	w.until(w.now+time.Second, func() bool { return false })
 	o := &w.operator
 	o.init(w)
-	o.id = leader.replica.clusterID
+	o.id, o.like = leader.replica.clusterID, leader.cfg
 	o.ask(leader, func(err error) {
 		if err == nil {
-			o.join(10, leader.cfg)
+			o.join(10)
 		}
 	}, memberChange{memberAddLearner, 10, "sim:10"})
 	following := func() bool {

@@ -15,6 +15,7 @@ type simOperator struct {
 	waiting map[*request]func(error)
 	next    uint64 // id of the next new member
 	id      uint64 // of the cluster
+	like    Config // of new members
 }
 
 func (o *simOperator) init(w *world) {
@@ -45,7 +46,7 @@ func (o *simOperator) act() {
 	if n == nil || len(o.waiting) > 0 && o.w.rng.IntN(5) > 0 {
 		return
 	}
-	o.id = n.replica.clusterID
+	o.id, o.like = n.replica.clusterID, n.cfg
 	var learner, voter uint64
 	for _, m := range n.replica.progress() {
 		if m.Learner {
@@ -74,7 +75,7 @@ func (o *simOperator) act() {
 		}
 		o.ask(n, func(err error) {
 			if err == nil {
-				o.join(id, n.cfg)
+				o.join(id)
 			}
 		}, memberChange{kind, id, address})
 	}
@@ -99,11 +100,25 @@ func (o *simOperator) ask(n *simNode, done func(error), changes ...memberChange)
 	n.turn()
 }
 
-// join opens a new member.
-func (o *simOperator) join(id uint64, like Config) {
+// startMissing opens the members that were added although nobody was told so. One voter
+// that was alone can do nothing without the second.
+func (o *simOperator) startMissing() {
+	members := o.w.members()
+	for id := uint64(10); id < o.next; id++ {
+		if _, ok := members[id]; ok {
+			o.join(id)
+		}
+	}
+}
+
+// join opens a new member, unless it is there.
+func (o *simOperator) join(id uint64) {
 	w := o.w
+	if slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.id == id }) {
+		return
+	}
 	n := &simNode{w: w, id: id, fs: wal.NewMemFS(), period: 10 * time.Millisecond, slow: w.rng.IntN(3) == 0}
-	n.cfg = like
+	n.cfg = o.like
 	n.cfg.ID, n.cfg.Join, n.cfg.ClusterID = id, true, o.id
 	n.cfg.Members = nil
 	for _, other := range w.nodes {

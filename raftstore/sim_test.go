@@ -285,6 +285,7 @@ func (w *world) until(end time.Duration, done func() bool) bool {
 		}
 		if w.calm {
 			w.retireForgotten()
+			w.operator.startMissing()
 		}
 		if done() {
 			return true

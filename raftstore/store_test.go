@@ -284,6 +284,7 @@ func TestLeadershipIsTransferred(t *testing.T) {
 	require.Eventually(t, func() bool { return c.stores[target].Status().Role == Leader }, 10*time.Second, time.Millisecond)
 	require.ErrorIs(t, old.TransferLeadership(testContext(t), 0), ErrNotLeader)
 	require.ErrorIs(t, c.stores[target].TransferLeadership(testContext(t), 77), ErrUnknownMember)
+	require.NoError(t, c.stores[target].TransferLeadership(testContext(t), target), "it leads")
 	put(t, old, "k", "w")
 	require.Equal(t, "w", get(t, c.stores[target], "k"))
 }
