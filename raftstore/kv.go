@@ -87,6 +87,12 @@ func PrefixEnd(prefix []byte) []byte { return mvcc.PrefixEnd(prefix) }
 
 // Get reads one key, linearizably. ok tells whether it exists.
 func Get(ctx context.Context, kv KV, key []byte) (pair KeyValue, ok bool, err error) {
+	if s, ok := kv.(*Store); ok && len(key) > 0 {
+		if err := s.readable(ctx, false, ReadByQuorum); err != nil {
+			return KeyValue{}, false, err
+		}
+		return s.kv.Lookup(key, 0) // without a list for one pair
+	}
 	r, err := kv.Range(ctx, RangeOptions{Key: key})
 	if err != nil || len(r.KVs) == 0 {
 		return KeyValue{}, false, err

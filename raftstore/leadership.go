@@ -43,7 +43,8 @@ func (n *node) publish() {
 		Learner: slices.Contains(c.state.conf.GetLearners(), c.id),
 	}
 	if last := n.leadership.Load(); last == nil || *last != now {
-		n.leadership.Store(&now)
+		kept := now // or each now would be allocated
+		n.leadership.Store(&kept)
 		if last == nil || last.Term != now.Term || last.Leader != now.Leader {
 			n.cfg.Observer.LeaderChanged(now.Term, now.Leader)
 		}

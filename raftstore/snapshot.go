@@ -116,9 +116,9 @@ func (r *replica) maybeCut() {
 		return
 	}
 	// While a transfer holds the log, another snapshot would not shorten it.
-	enough := r.cfg.SnapshotEntries + r.stagger()
 	large := log.sizeBytes-log.followedBytes > 2*r.cfg.CatchUpSizeBytes && len(r.sending) == 0
-	if since < enough && !log.wanted && !large {
+	enough := since >= r.cfg.SnapshotEntries && since-r.cfg.SnapshotEntries >= r.stagger()
+	if !enough && !log.wanted && !large {
 		return
 	}
 	r.cutting = true
