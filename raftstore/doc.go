@@ -38,10 +38,10 @@
 // A linearizable read asks the leader for its commit index, which the leader gives
 // when a majority has confirmed its leadership by one round of heartbeats, waits
 // until the member it was asked of has applied that much, and reads there. All
-// reads that wait when the question is asked share it. A serializable read looks at
-// the member's own state, which may be old. On request (Config.LeaseReads and
-// Store.Reading), a leader that was confirmed lately answers alone; readlease.go says
-// on which clocks that relies.
+// reads that wait when the question is asked share it, and a second question may be on
+// its way before the first is answered. A serializable read looks at the member's own
+// state, which may be old. On request (Config.LeaseReads and Store.Reading), a leader
+// that was confirmed lately answers alone; readlease.go says on which clocks that relies.
 //
 // # Outcomes
 //
@@ -152,6 +152,8 @@
 //   - Differs: etcd answers a write with a timeout after a change of leader; here the
 //     member proposes it again, exactly once, until the client's context ends.
 //   - Differs: several client commands share one entry; each has its own revision.
+//   - Differs: two questions of reads may be open at a time, under names of their own;
+//     etcd has one.
 //   - Differs: a sole voter that was just elected answers linearizable reads only
 //     after committing an entry of its term; raft/v3 3.7.0 answers at once.
 //   - Differs: the applied index is not stored beside the data: the state is in

@@ -4,13 +4,13 @@ package raftstore
 var raftRules = []rule{
 	{name: "a read is answered when a quorum has confirmed the leader after it was asked", source: "Raft §6.4 of the thesis; etcd #20418, #21399; raft #397", mutants: []mutant{
 		{name: "reads are answered without asking anybody", file: "read.go",
-			old: "q.open = &question{requests: q.waiting}", new: "c.fx.done = append(c.fx.done, q.waiting...)\n\tq.count -= len(q.waiting)\n\tq.waiting = nil\n\tif true {\n\t\treturn\n\t}\n\tq.open = &question{requests: q.waiting}"},
+			old: "next := &question{requests: q.waiting}", new: "c.fx.done = append(c.fx.done, q.waiting...)\n\tq.count -= len(q.waiting)\n\tq.waiting = nil\n\tif true {\n\t\treturn\n\t}\n\tnext := &question{requests: q.waiting}"},
 		{name: "reads are answered before their index is applied", file: "read.go",
 			old: "if question.index > c.state.applied {", new: "if false {"},
 		{name: "questions have one name", file: "read.go",
 			old: "\tc.reads.attempts++\n"},
 		{name: "any answer will do", file: "read.go",
-			old: "if q == nil || !bytes.Equal(q.context, rs.RequestCtx) {", new: "if q == nil || bytes.Equal(q.context, nil) {"},
+			old: "return bytes.Equal(q.context, rs.RequestCtx)", new: "return !bytes.Equal(q.context, nil)"},
 		{name: "a sole voter answers reads at once", file: "read.go",
 			old: "return err != nil || term != status.GetTerm()", new: "return err != nil && term != status.GetTerm()"},
 	}},

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -9,12 +10,12 @@ import (
 
 // A linearizable read asks the leader for its commit index, which it gives when a
 // quorum has confirmed that it still leads, and waits until that much is applied
-// here (Raft §6.4 of the thesis). One question is open at a time and serves all
-// reads that arrived before it was asked; those that come later need the next.
+// here (Raft §6.4 of the thesis). A question serves all reads that arrived before it was
+// asked; those that come later need the next.
 type readQueue struct {
-	waiting   []*request // not asked for yet
-	open      *question
-	confirmed []*question // answered, not applied yet; indexes do not fall
+	waiting   []*request  // not asked for yet
+	open      []*question // by the time they were asked
+	confirmed []*question // answered, not applied yet
 	attempts  uint64
 	count     int
 }
@@ -35,16 +36,25 @@ func (c *core) read(r *request) {
 	c.reads.count++
 }
 
-// askIndex opens a question if there are reads and none is open.
+// questionsMax is how many questions may be open: the second one is on its way while
+// those whom the first has served come back. (etcd has one; see doc.go.)
+const questionsMax = 2
+
+// askIndex opens a question if there are reads: at once if none is open, else when half
+// as many wait as the oldest one serves.
 func (c *core) askIndex() {
 	c.readByLease()
 	q := &c.reads
-	if q.open != nil || len(q.waiting) == 0 || c.leader == raft.None || c.newInOffice() {
+	if len(q.waiting) == 0 || c.leader == raft.None || len(q.open) == questionsMax {
 		return
 	}
-	q.open = &question{requests: q.waiting}
+	if len(q.open) > 0 && 2*len(q.waiting) < len(q.open[0].requests) || c.newInOffice() {
+		return
+	}
+	next := &question{requests: q.waiting}
+	q.open = append(q.open, next)
 	q.waiting = nil
-	c.ask(q.open)
+	c.ask(next)
 }
 
 // newInOffice reports whether this member leads and has not committed an entry of
@@ -72,13 +82,14 @@ func (c *core) ask(q *question) {
 
 // confirm takes an answer.
 func (c *core) confirm(rs raft.ReadState) {
-	q := c.reads.open
-	if q == nil || !bytes.Equal(q.context, rs.RequestCtx) {
+	i := slices.IndexFunc(c.reads.open, func(q *question) bool { return bytes.Equal(q.context, rs.RequestCtx) })
+	if i < 0 {
 		return
 	}
+	q := c.reads.open[i]
 	q.index = rs.Index
 	c.extendLease(q)
-	c.reads.open = nil
+	c.reads.open = slices.Delete(c.reads.open, i, i+1)
 	c.reads.confirmed = append(c.reads.confirmed, q)
 	c.finishReads()
 }
@@ -99,33 +110,30 @@ func (c *core) finishReads() {
 	q.confirmed = kept
 }
 
-// restartReads asks again after a change of leader, which may have lost the
-// question. Raft drops questions silently when it knows no leader.
+// restartReads has everything asked again after a change of leader, which may have lost
+// the questions. Raft drops them silently when it knows no leader.
 func (c *core) restartReads() {
 	q := &c.reads
-	if q.open == nil {
-		return
+	for _, open := range slices.Backward(q.open) {
+		q.waiting = append(open.requests, q.waiting...)
 	}
-	if c.leader != raft.None && !c.newInOffice() {
-		c.ask(q.open)
-		return
-	}
-	q.waiting = append(q.open.requests, q.waiting...)
 	q.open = nil
 }
 
 // retryReads asks again what was not answered within an election timeout.
 func (c *core) retryReads() {
-	if q := c.reads.open; q != nil && c.ticks-q.askedAt >= c.electionTicks && c.leader != raft.None {
-		c.ask(q)
+	for _, q := range c.reads.open {
+		if c.ticks-q.askedAt >= c.electionTicks && c.leader != raft.None {
+			c.ask(q)
+		}
 	}
 }
 
 // fail empties the queue and returns the requests with an error.
 func (q *readQueue) fail(err error) []*request {
 	all := q.waiting
-	if q.open != nil {
-		all = append(all, q.open.requests...)
+	for _, open := range q.open {
+		all = append(all, open.requests...)
 	}
 	for _, question := range q.confirmed {
 		all = append(all, question.requests...)
