@@ -254,7 +254,8 @@ func TestHostileNames(t *testing.T) {
 // Real dumps and manifests, when they are beside the repository.
 func TestRealInputs(t *testing.T) {
 	data := filepath.Join("..", "..", "..", "shared", "data")
-	need := func(name string) string {
+	need := func(t *testing.T, name string) string {
+		t.Helper()
 		path := filepath.Join(data, name)
 		if _, err := os.Stat(path); err != nil {
 			t.Skipf("no %s beside the repository", name)
@@ -262,15 +263,15 @@ func TestRealInputs(t *testing.T) {
 		return path
 	}
 	t.Run("openshift", func(t *testing.T) {
-		code, out, log := runWith(t, []string{"-o", "json", "-f", need("openshift-insights-sample/nodes-pods.json")})
+		code, out, log := runWith(t, []string{"-o", "json", "-f", need(t, "openshift-insights-sample/nodes-pods.json")})
 		require.Zero(t, code, log)
 		r, _ := parsed(t, out)
 		require.Equal(t, []int{2, 31, 1}, []int{r.Nodes, r.Bound, r.Pending})
 		require.Equal(t, []string{"1 pods are on nodes that are not in the input"}, r.Notes)
 	})
 	t.Run("shop on real nodes", func(t *testing.T) {
-		nodes := need("troubleshoot/nodes-7-mixed.json")
-		code, out, log := runWith(t, []string{"-o", "json", "-f", nodes, "-f", need("manifests/microservices-demo/kubernetes-manifests.yaml")})
+		nodes := need(t, "troubleshoot/nodes-7-mixed.json")
+		code, out, log := runWith(t, []string{"-o", "json", "-f", nodes, "-f", need(t, "manifests/microservices-demo/kubernetes-manifests.yaml")})
 		require.Zero(t, code, log)
 		r, _ := parsed(t, out)
 		require.Equal(t, 7, r.Nodes)
@@ -286,8 +287,8 @@ func TestRealInputs(t *testing.T) {
 		require.Equal(t, 12, placed)
 	})
 	t.Run("kube-prometheus", func(t *testing.T) {
-		args := []string{"-o", "json", "-f", need("troubleshoot/nodes-7-mixed.json")}
-		files, err := filepath.Glob(filepath.Join(need("manifests/kube-prometheus"), "*.yaml"))
+		args := []string{"-o", "json", "-f", need(t, "troubleshoot/nodes-7-mixed.json")}
+		files, err := filepath.Glob(filepath.Join(need(t, "manifests/kube-prometheus"), "*.yaml"))
 		require.NoError(t, err)
 		for _, f := range files {
 			args = append(args, "-f", f)
