@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -55,16 +57,29 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// freePort returns an address that is free; those behind it are, most likely.
+// freePort returns an address that is free, and so are those behind it that -local uses.
+// It is below the ports that systems give to whoever asks for any.
 func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for port := 20_000 + os.Getpid()%10_000; port < 32_000; port += 10 {
+		free := true
+		for _, p := range []int{port, port + 1, port + 2, port + peerPortsAfter, port + peerPortsAfter + 1, port + peerPortsAfter + 2} {
+			l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", p))
+			if err != nil {
+				free = false
+				break
+			}
+			require.NoError(t, l.Close())
+		}
+		if free {
+			return fmt.Sprint("127.0.0.1:", port)
+		}
+	}
+	t.Fatal("no free ports from 20000 to 32000")
+	return ""
 }
 
 func TestLocalCluster(t *testing.T) {
-	address, web := freePort(t), freePort(t)
+	address, web := freePort(t), "127.0.0.1:0"
 	dir := t.TempDir()
 	for _, want := range []int64{0, 1} { // a second run finds what the first has written
 		ctx, stop := context.WithCancel(context.Background())
@@ -77,7 +92,10 @@ func TestLocalCluster(t *testing.T) {
 		require.NoError(t, err)
 		call, cancel := context.WithTimeout(ctx, 30*time.Second)
 		r, err := client.Get(call, "a")
-		require.NoError(t, err, "%v", out)
+		if err != nil {
+			stop()
+			require.NoError(t, err, "the members end with %v: %v", <-done, out)
+		}
 		require.Equal(t, want, r.Count)
 		require.Eventually(t, func() bool { // each announces itself
 			return client.Sync(call) == nil && len(client.Endpoints()) == 3
