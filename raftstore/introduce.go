@@ -53,9 +53,9 @@ func (r *replica) introduced(f transport.Frame) error {
 	in := introduction{applied: rd.uvarint()}
 	moved := rd.byte()
 	in.moved, in.address = moved == 1, string(rd.bytes())
-	_, _, err := net.SplitHostPort(in.address)
-	if in.address == "" { // the network is one of its user's, and needs none
-		err = nil
+	var err error
+	if in.address != "" { // else the network is one of its user's, and needs none
+		_, _, err = net.SplitHostPort(in.address)
 	}
 	if rd.bad || len(rd.b) > 0 || moved > 1 || err != nil || len(in.address) > addressSizeMax {
 		return fmt.Errorf("%w: introduction of %d bytes", errMalformed, len(f.Payload))
@@ -83,10 +83,10 @@ func (r *replica) hasMoved(id uint64) bool {
 	return p != nil && p.moved
 }
 
-// addressOf returns where a member is reached. An address in
-// the config is newer than the one in the state, since it is what the operator says
-// today, unless that one was changed in the running cluster. What a member says of
-// itself counts when it knows of changes that are not applied here.
+// addressOf returns where a member is reached. An address in the config is newer than
+// the one in the state, since it is what the operator says today, unless that one was
+// changed in the running cluster. What others say counts when they know of changes that
+// are not applied here.
 func (r *replica) addressOf(id uint64) string {
 	stranger, ok := r.strangers[id]
 	if ok && stranger.moved {
@@ -100,6 +100,9 @@ func (r *replica) addressOf(id uint64) string {
 	}
 	if address := r.core.state.members[id]; address != "" {
 		return address
+	}
+	if i := slices.IndexFunc(r.heirs, func(m Member) bool { return m.ID == id }); i >= 0 {
+		return r.heirs[i].Address
 	}
 	return stranger.address
 }

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -19,11 +20,19 @@ func (c *cluster) returns(id uint64, members []Member) {
 	c.t.Helper()
 	cfg := c.config(id)
 	cfg.Members = members
-	s, err := Open(filepath.Join(c.dir, "1"), cfg)
+	s, err := Open(filepath.Join(c.dir, fmt.Sprint(id)), cfg)
 	require.NoError(c.t, err)
 	c.stores[id] = s
 	behind := c.leader().Status().Applied
 	require.Eventually(c.t, func() bool { return s.Status().Applied >= behind }, 20*time.Second, 5*time.Millisecond, "it stays behind")
+}
+
+// handTo has a member lead.
+func (c *cluster) handTo(id uint64) {
+	c.t.Helper()
+	require.Eventually(c.t, func() bool {
+		return c.leader().TransferLeadership(testContext(c.t), id) == nil && c.stores[id].Status().Role == Leader
+	}, 20*time.Second, 5*time.Millisecond, "member %d does not lead", id)
 }
 
 func TestAMemberAnswersALeaderThatItDoesNotKnow(t *testing.T) {
@@ -35,10 +44,7 @@ func TestAMemberAnswersALeaderThatItDoesNotKnow(t *testing.T) {
 	c.stop(1, (*Store).Close)
 	c.join(4)
 	c.promote(4)
-	require.Eventually(t, func() bool {
-		return c.leader().TransferLeadership(testContext(t), 4) == nil && c.stores[4].Status().Role == Leader
-	},
-		20*time.Second, 5*time.Millisecond)
+	c.handTo(4)
 	put(t, c.stores[4], "b", "w")
 	c.returns(1, founders)
 	require.Equal(t, uint64(4), c.stores[1].Status().Leader, "nobody else has led")
@@ -56,10 +62,7 @@ func TestAMemberAnswersALeaderThatHasMoved(t *testing.T) {
 	require.NoError(t, c.leader().MoveMember(testContext(t), Member{ID: 2, Address: l.Addr().String()}))
 	c.stop(2, (*Store).Close)
 	c.open(2, l)
-	require.Eventually(t, func() bool {
-		return c.leader().TransferLeadership(testContext(t), 2) == nil && c.stores[2].Status().Role == Leader
-	},
-		20*time.Second, 5*time.Millisecond)
+	c.handTo(2)
 	put(t, c.stores[2], "b", "w")
 	c.returns(1, founders)
 	require.Equal(t, uint64(2), c.stores[1].Status().Leader, "nobody else has led")
@@ -107,6 +110,11 @@ func TestIntroductions(t *testing.T) {
 		hear(introductionFrame(100+id, later, 0, "a:1"))
 	}
 	require.Len(t, r.strangers, membersMax)
+
+	// So does who tells a removed member of those that came after it.
+	r.toldRemoved(9, appendMembers(nil, []Member{{ID: 5, Address: "five:1"}, {ID: 9, Address: "nine:1"}}))
+	r.connect()
+	require.Equal(t, "five:1", r.addressOf(5))
 
 	r.writeSome(t, 3)
 	r.connect()

@@ -60,7 +60,7 @@ type replica struct {
 	// told are the members that say this one was removed.
 	told map[uint64]bool
 	// heirs are the voters by the last of them.
-	heirs []uint64
+	heirs []Member
 	// strangers are members that know of changes which are not applied here.
 	strangers map[uint64]introduction
 	// published is the last digest that was put into the log.
@@ -286,7 +286,10 @@ func (r *replica) askAround() {
 // first entry reached it.
 func (r *replica) acquaintances() []uint64 {
 	state := r.core.state
-	ids := append(state.memberIDs(), r.heirs...)
+	ids := state.memberIDs()
+	for _, m := range r.heirs {
+		ids = append(ids, m.ID)
+	}
 	ids = slices.AppendSeq(ids, maps.Keys(r.strangers))
 	for _, m := range r.cfg.Members {
 		if !state.removed[m.ID] {
@@ -308,11 +311,10 @@ func (r *replica) toldRemoved(by uint64, notice []byte) {
 	}
 	r.told[by] = true
 	told := 0
-	r.heirs = r.heirs[:0]
+	r.heirs = voters
 	for _, v := range voters {
 		// Some may have joined when this member was gone already.
 		r.net.SetPeer(v.ID, v.Address)
-		r.heirs = append(r.heirs, v.ID)
 		if r.told[v.ID] {
 			told++
 		}
