@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -51,8 +52,9 @@ func (w *WAL) spareName(suffix string) string {
 // secure must come before it is used.
 func (w *WAL) adopt(name string) error {
 	fs, path := w.opts.FS, filepath.Join(w.dir, name)
-	var number uint64
-	if _, err := fmt.Sscanf(name, "next-%d"+spareSuffix, &number); err != nil || len(w.spares) >= sparesMax {
+	digits := strings.TrimSuffix(strings.TrimPrefix(name, "next-"), spareSuffix)
+	number, err := strconv.ParseUint(digits, 10, 32) // no process makes that many
+	if err != nil || len(w.spares) >= sparesMax {
 		return fs.Remove(path)
 	}
 	w.prepares = max(w.prepares, number)

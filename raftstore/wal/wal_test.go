@@ -357,7 +357,7 @@ func TestSparesOutliveARestart(t *testing.T) {
 	require.NoError(t, w.Abort())
 	size := w.opts.SegmentSizeBytes
 	for name, sizeBytes := range map[string]int64{
-		"next-7.spare": size, "next-8.spare": size - 1, "next-9.tmp": size, "next-x.spare": size,
+		"next-7.spare": size, "next-8.spare": size - 1, "next-9.tmp": size, "next-x.spare": size, "next-18446744073709551615.spare": size,
 		"next-10.spare": size, "next-11.spare": size, "next-12.spare": size,
 	} {
 		f, err := fs.Create(filepath.Join("data", name))
