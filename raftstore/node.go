@@ -214,6 +214,10 @@ func (n *node) start() {
 			n.work.Wait() // some of it writes the log
 			n.replica.rememberForgotten(n.replica.core.fault)
 		}
+		// It may end the process, so it comes last.
+		if err != nil && n.cfg.OnFailure != nil {
+			go n.cfg.OnFailure(err)
+		}
 	})
 }
 
@@ -361,9 +365,6 @@ func (n *node) end(err error) {
 	left = append(left, core.fx.done...)
 	n.complete(left)
 	close(n.stopped)
-	if err != nil && n.cfg.OnFailure != nil {
-		go n.cfg.OnFailure(err)
-	}
 }
 
 // stop ends the owner and waits for it and its background work.
