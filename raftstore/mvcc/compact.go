@@ -32,8 +32,9 @@ type reclaimer struct {
 
 const (
 	// reclaimPerChange is the work that each change of a write does by the way. A record
-	// costs up to four steps on its way from the history out of the arena: twice that
-	// catches up with any writers, and hardly slows them down.
+	// costs a step to leave the history and, where values are of like size, about one
+	// more to leave the arena. Whoever has many small values that live among large ones
+	// that do not needs Reclaim, too.
 	reclaimPerChange  = 3
 	reclaimPerCompact = 1024
 )
